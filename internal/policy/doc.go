@@ -1,0 +1,13 @@
+// Package policy turns the options a user gives for a network or an endpoint
+// into a Policy or an Endpoint.
+//
+// It is strict: an option that is unknown, malformed or not supported in this
+// version is refused, never ignored, because a misspelled restriction that is
+// silently dropped is an open network. All problems of an input are reported
+// together, as a Problems error, and nothing is returned beside it.
+//
+// The package is pure: it reads nothing but its arguments, and equal arguments
+// give equal results, byte for byte, error texts included. Every option key
+// stands once, in the table of keys.go; parsing, rendering, suggestions and
+// documentation (Doc) are all made from it.
+package policy

@@ -1,0 +1,64 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Role is what an endpoint says it is.
+type Role string
+
+// The values of Role.
+const (
+	RoleUnset   Role = "" // nothing said: see the engine's own record
+	RoleServer  Role = "server"
+	RoleGateway Role = "gateway"
+)
+
+// Endpoint is what the options of one endpoint say. They can narrow the
+// network's policy, never widen it.
+type Endpoint struct {
+	Role Role `json:"role,omitempty"`
+}
+
+// ParseEndpoint reads the driver options of an endpoint. Keys of the engine
+// itself (com.docker.network.endpoint.*, com.docker.network.portmap) are
+// skipped. An error is of type Problems and names everything that is wrong;
+// the Endpoint is then the zero value.
+func ParseEndpoint(options map[string]string) (Endpoint, error) {
+	var e Endpoint
+	var problems Problems
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if !isEngineKey(name) {
+			problems = append(problems, e.set(name, options[name])...)
+		}
+	}
+	if err := problems.err(); err != nil {
+		return Endpoint{}, err
+	}
+	return e, nil
+}
+
+// set applies one option of an endpoint.
+func (e *Endpoint) set(name, value string) Problems {
+	k := lookup(name)
+	switch {
+	case k == nil:
+		return Problems{unknown(name, value, true)}
+	case strings.HasPrefix(name, limitPrefix):
+		return Problems{{Key: name, Value: value, Reason: later}}
+	case !k.Endpoint:
+		return Problems{{Key: name, Value: value, Reason: "set it on the network; an endpoint can only narrow its policy"}}
+	case isBlank(value):
+		return Problems{k.blank()}
+	}
+	// KeyRole is the only one there is.
+	role, problems := parseWord(value, RoleServer, RoleGateway)
+	e.Role = role
+	return k.locate(problems)
+}
+
+func isEngineKey(name string) bool {
+	return strings.HasPrefix(name, "com.docker.network.endpoint.") || name == "com.docker.network.portmap"
+}

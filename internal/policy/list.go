@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// items splits a list at its commas and trims the space around each item.
+func items(value string) []string {
+	list := strings.Split(value, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}
+
+// parseList reads every item of a list with parse. An empty item is refused,
+// and so is a duplicate, which is more often a typing error than a wish.
+func parseList[T comparable](value string, parse func(string) (T, Problems)) ([]T, Problems) {
+	var list []T
+	var problems Problems
+	seen := map[T]bool{}
+	if slices.Contains(items(value), "") {
+		problems = bad(value, "the list has an empty item")
+	}
+	for _, item := range items(value) {
+		if item == "" {
+			continue
+		}
+		v, wrong := parse(item)
+		switch {
+		case wrong != nil:
+			problems = append(problems, wrong...)
+		case seen[v]:
+			problems = append(problems, bad(item, "given twice")...)
+		default:
+			seen[v] = true
+			list = append(list, v)
+		}
+	}
+	return list, problems
+}
+
+// parseWord reads a value that is one of a few words.
+func parseWord[T ~string](value string, words ...T) (T, Problems) {
+	if slices.Contains(words, T(value)) {
+		return T(value), nil
+	}
+	problem := Problem{Value: value, Reason: "not one of the accepted values"}
+	for _, w := range words {
+		if strings.EqualFold(strings.TrimSpace(value), string(w)) {
+			problem.Reason = "values are written in lower case, without spaces"
+		}
+	}
+	problem.Nearest = nearestWord(value, words)
+	return "", Problems{problem}
+}
+
+// join renders a list as an option value.
+func join[T fmt.Stringer](list []T) string {
+	text := make([]string, len(list))
+	for i, v := range list {
+		text[i] = v.String()
+	}
+	return strings.Join(text, ",")
+}

@@ -1,0 +1,77 @@
+package policy_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mcpnet/mcpnet/internal/policy"
+)
+
+// TestMessages holds the texts that users see.
+func TestMessages(t *testing.T) {
+	_, one := policy.Parse(map[string]string{"gateway": "172.20.0.100:8080"})
+	_, many := policy.Parse(map[string]string{
+		"com.docker.network.bridge.enable_icc": "false",
+		"mcpnet.dns":                           "filter",
+		"mcpnet.foo":                           "",
+		"mcpnet.gateway.connect":               "3000/tcp",
+		"mcpnet.log":                           "",
+		"mcpnet.redirect":                      "80",
+		"mcpnet.caps":                          "none",
+	})
+	_, endpoint := policy.ParseEndpoint(map[string]string{"mcpnet.mode": "audit"})
+	for _, tt := range []struct {
+		err  error
+		want []string
+	}{
+		{one, []string{`gateway="172.20.0.100:8080": unknown key; did you mean mcpnet.gateway?`}},
+		{many, []string{
+			`8 problems:`,
+			`1. com.docker.network.bridge.enable_icc="false": belongs to Docker's bridge driver; servers on a mcpnet network never reach each other`,
+			`2. mcpnet.caps="none": known, not supported in this version`,
+			`3. mcpnet.dns="filter": known, not supported in this version; accepted: off, gateway`,
+			`4. mcpnet.foo: unknown key; accepted: mcpnet.gateway, mcpnet.gateway.connect, mcpnet.gateway.egress, mcpnet.dns, mcpnet.log, mcpnet.mode, mcpnet.firewall, com.docker.network.bridge.name, com.docker.network.driver.mtu`,
+			`5. mcpnet.gateway: required: without a gateway servers reach nothing; accepted: ip:port[/tcp|udp], comma-separated, for example mcpnet.gateway=172.20.0.100:8080`,
+			`6. mcpnet.gateway.connect="3000/tcp": not of the form tcp/PORT or udp/PORT; accepted: off, tcp, or a list of tcp/PORT, comma-separated; did you mean tcp/3000?`,
+			`7. mcpnet.log: the value is empty; accepted: off, denied, all`,
+			`8. mcpnet.redirect="80": known, not supported in this version; accepted: off`,
+		}},
+		{endpoint, []string{`mcpnet.mode="audit": set it on the network; an endpoint can only narrow its policy`}},
+	} {
+		if diff := cmp.Diff(tt.want, strings.Split(tt.err.Error(), "\n")); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestProblemIsOneReadableLine(t *testing.T) {
+	long := strings.Repeat("é", 100)
+	for _, tt := range []struct {
+		problem policy.Problem
+		want    string
+	}{
+		{policy.Problem{Key: "k", Value: "a\nb\"\xff", Reason: "r"}, `k="a\nb\"\xff": r`},
+		{policy.Problem{Key: "", Value: "v", Reason: "r"}, `""="v": r`},
+		{policy.Problem{Key: "a b", Reason: "r"}, `"a b": r`},
+		{policy.Problem{Key: "a\x1b[31m", Reason: "r"}, `"a\x1b[31m": r`},
+		{policy.Problem{Key: "a\xff", Reason: "r"}, `"a\xff": r`},
+		{policy.Problem{Key: "é" + long, Value: "x" + long, Reason: "r"},
+			strings.Repeat("é", 60) + `…="x` + strings.Repeat("é", 59) + `…": r`},
+	} {
+		if got := tt.problem.String(); got != tt.want {
+			t.Errorf("got  %s\nwant %s", got, tt.want)
+		}
+	}
+}
+
+func TestProblemsCanBeFoundInAnError(t *testing.T) {
+	_, err := policy.Parse(nil)
+	var problems policy.Problems
+	if !errors.As(fmt.Errorf("network 3f2a: %w", err), &problems) || len(problems) != 1 {
+		t.Errorf("got %v", problems)
+	}
+}

@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"net/netip"
+)
+
+// The flags of "docker network create" that Validate's problems are about;
+// other engines have the same words.
+const (
+	flagIPv6   = "--ipv6"
+	flagSubnet = "--subnet"
+)
+
+// maxBits is the longest prefix that has room for the bridge and a gateway.
+const maxBits = 30
+
+// Network is what Validate must know of the network that a policy is for.
+type Network struct {
+	Subnet     netip.Prefix // IPv4; host bits may be set
+	BridgeAddr netip.Addr   // the bridge's own address; the zero Addr if it has none
+	IPv6       bool         // the network was asked for with IPv6
+}
+
+// Validate checks what neither the policy nor the network can say alone. An
+// error is of type Problems and names everything that is wrong.
+func (p Policy) Validate(n Network) error {
+	var problems Problems
+	if n.IPv6 {
+		problems = append(problems, Problem{
+			Key:      flagIPv6,
+			Reason:   "IPv6 is denied entirely on mcpnet networks in this version",
+			Accepted: "IPv4 alone: drop --ipv6",
+		})
+	}
+	if !n.Subnet.IsValid() || !n.Subnet.Addr().Is4() {
+		problems = append(problems, subnetProblem(n.Subnet, "an IPv4 subnet is needed"))
+		return problems.err()
+	}
+	if n.Subnet.Bits() > maxBits {
+		problems = append(problems, subnetProblem(n.Subnet, "too small for a bridge and a gateway"))
+	}
+	for _, addr := range p.GatewayAddrs() {
+		problems = append(problems, n.gatewayProblems(addr)...)
+	}
+	return problems.err()
+}
+
+// gatewayProblems says what is wrong with a gateway's place on the network.
+func (n Network) gatewayProblems(addr netip.Addr) Problems {
+	subnet := n.Subnet.Masked()
+	inside := "an address of " + subnet.String()
+	problem := Problem{Key: KeyGateway, Value: addr.String(), Accepted: inside}
+	switch {
+	case addr == n.BridgeAddr.Unmap():
+		problem.Reason = "this is the bridge's own address, and a gateway on the host is " + later
+		problem.Accepted = "another address of " + subnet.String() + ", or another --gateway for the bridge"
+	case !subnet.Contains(addr):
+		problem.Reason = "not in the subnet; gateways on the host or outside the subnet are " + later
+	case subnet.Bits() > maxBits: // such a subnet has neither, and is refused as a whole
+		return nil
+	case addr == subnet.Addr():
+		problem.Reason = "this is the subnet's network address"
+	case addr == broadcast(subnet):
+		problem.Reason = "this is the subnet's broadcast address"
+	default:
+		return nil
+	}
+	return Problems{problem}
+}
+
+func subnetProblem(subnet netip.Prefix, reason string) Problem {
+	p := Problem{Key: flagSubnet, Reason: reason, Accepted: "an IPv4 prefix of /30 or shorter, such as 172.20.0.0/16"}
+	if subnet.IsValid() {
+		p.Value = subnet.String()
+	}
+	return p
+}
+
+// broadcast returns the last address of an IPv4 prefix.
+func broadcast(subnet netip.Prefix) netip.Addr {
+	a := subnet.Masked().Addr().As4()
+	for bit := subnet.Bits(); bit < 32; bit++ {
+		a[bit/8] |= 1 << (7 - bit%8)
+	}
+	return netip.AddrFrom4(a)
+}
