@@ -1,0 +1,90 @@
+package firewall
+
+// Type is the nftables data type of a set's field.
+type Type string
+
+// The types in use.
+const (
+	IPv4Addr    Type = "ipv4_addr"
+	EtherAddr   Type = "ether_addr"
+	InetService Type = "inet_service"
+	IfaceIndex  Type = "iface_index"
+)
+
+// Field is a part of a packet, by its nftables expression.
+type Field string
+
+// The fields in use.
+const (
+	EtherType Field = "ether type"
+	EtherSrc  Field = "ether saddr"
+	EtherDst  Field = "ether daddr"
+	IPSrc     Field = "ip saddr"
+	IPDst     Field = "ip daddr"
+	IPProto   Field = "ip protocol"
+	TCPSrc    Field = "tcp sport"
+	TCPDst    Field = "tcp dport"
+	UDPSrc    Field = "udp sport"
+	UDPDst    Field = "udp dport"
+	ARPOp     Field = "arp operation"
+	ARPSrcMAC Field = "arp saddr ether"
+	ARPSrcIP  Field = "arp saddr ip"
+	ARPDstIP  Field = "arp daddr ip"
+	InIface   Field = "iifname"
+	OutIface  Field = "oifname"
+	CTState   Field = "ct state"
+)
+
+// Match is a condition of a rule: Is, IsNot, In or a Shape.
+type Match interface{ match() }
+
+// Is holds when the field has one of the values.
+type Is struct {
+	Field  Field
+	Values []string
+}
+
+// IsNot holds when the field has another value.
+type IsNot struct {
+	Field Field
+	Value string
+}
+
+// In holds when the fields together are a key of the set.
+type In struct {
+	Fields []Field
+	Set    string
+}
+
+// Shape is a condition on the form of a packet, by its nftables text.
+type Shape string
+
+// The shapes in use.
+const (
+	// PlainIPv4 is version 4 without options: the first byte of the header is 0x45 (RFC 791, 3.1).
+	PlainIPv4 Shape = "@nh,0,8 0x45"
+	// Unfragmented has no more fragments and offset 0; DF may be set.
+	Unfragmented Shape = "ip frag-off & 0x3fff == 0"
+	// Opening is the first segment of a TCP connection.
+	Opening Shape = "tcp flags & (syn | ack) == syn"
+	// NotOpening is every other segment.
+	NotOpening Shape = "tcp flags & (syn | ack) != syn"
+	// Closing carries FIN or RST.
+	Closing Shape = "tcp flags & (fin | rst) != 0x0"
+	// EthernetARP is ARP for IPv4 over Ethernet (RFC 826), whose fields stand at fixed places.
+	EthernetARP Shape = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4"
+)
+
+func (Is) match()    {}
+func (IsNot) match() {}
+func (In) match()    {}
+func (Shape) match() {}
+
+func is(f Field, values ...string) Match   { return Is{f, values} }
+func in(set string, fields ...Field) Match { return In{fields, set} }
+func all(groups ...[]Match) (matches []Match) {
+	for _, g := range groups {
+		matches = append(matches, g...)
+	}
+	return matches
+}

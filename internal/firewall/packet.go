@@ -1,0 +1,127 @@
+package firewall
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+// Packet is what rules see of a frame: the fields it has, in the text form of nftables, and the shapes it fits.
+type Packet struct {
+	Fields map[Field]string
+	Shapes map[Shape]bool
+}
+
+// NewPacket makes a packet of the host's stack, which has interfaces and states that no frame carries.
+func NewPacket(fields map[Field]string, shapes ...Shape) Packet {
+	p := Packet{Fields: fields, Shapes: map[Shape]bool{}}
+	for _, s := range shapes {
+		p.Shapes[s] = true
+	}
+	return p
+}
+
+// EtherTypes that rules name (IEEE 802 numbers).
+const (
+	etherIPv4 = 0x0800
+	etherARP  = 0x0806
+	etherIPv6 = 0x86dd
+)
+
+// Decode reads a frame as it arrives on a device. Fields that the frame is too short for are missing, so no rule that
+// asks for them matches: the kernel ends a rule in the same way (NFT_BREAK).
+func Decode(device string, frame []byte) Packet {
+	p := NewPacket(map[Field]string{InIface: device})
+	if len(frame) < 14 {
+		return p
+	}
+	p.Fields[EtherDst] = net.HardwareAddr(frame[0:6]).String()
+	p.Fields[EtherSrc] = net.HardwareAddr(frame[6:12]).String()
+	payload := frame[14:]
+	switch binary.BigEndian.Uint16(frame[12:14]) {
+	case etherIPv4:
+		p.Fields[EtherType] = "ip"
+		p.decodeIPv4(payload)
+	case etherARP:
+		p.Fields[EtherType] = "arp"
+		p.decodeARP(payload)
+	case etherIPv6:
+		p.Fields[EtherType] = "ip6"
+	}
+	return p
+}
+
+func (p Packet) decodeIPv4(b []byte) {
+	if len(b) < 20 {
+		return
+	}
+	p.Shapes[PlainIPv4] = b[0] == 0x45
+	p.Shapes[Unfragmented] = binary.BigEndian.Uint16(b[6:8])&0x3fff == 0
+	p.Fields[IPSrc] = addrText(b[12:16])
+	p.Fields[IPDst] = addrText(b[16:20])
+	p.Fields[IPProto] = protocolText(b[9])
+	if header := int(b[0]&0xf) * 4; header >= 20 && len(b) >= header {
+		p.decodeTransport(b[9], b[header:])
+	}
+}
+
+// decodeTransport reads ports and flags. Rules ask for the protocol before they ask for these.
+func (p Packet) decodeTransport(protocol byte, b []byte) {
+	if len(b) < 4 {
+		return
+	}
+	source, destination := TCPSrc, TCPDst
+	if protocol == 17 {
+		source, destination = UDPSrc, UDPDst
+	} else if protocol != 6 {
+		return
+	}
+	p.Fields[source] = strconv.Itoa(int(binary.BigEndian.Uint16(b[0:2])))
+	p.Fields[destination] = strconv.Itoa(int(binary.BigEndian.Uint16(b[2:4])))
+	if protocol == 6 && len(b) >= 14 {
+		p.decodeFlags(b[13])
+	}
+}
+
+// TCP flags (RFC 9293, 3.1).
+const (
+	flagFIN = 0x01
+	flagSYN = 0x02
+	flagRST = 0x04
+	flagACK = 0x10
+)
+
+func (p Packet) decodeFlags(flags byte) {
+	p.Shapes[Opening] = flags&(flagSYN|flagACK) == flagSYN
+	p.Shapes[NotOpening] = !p.Shapes[Opening]
+	p.Shapes[Closing] = flags&(flagFIN|flagRST) != 0
+}
+
+func (p Packet) decodeARP(b []byte) {
+	if len(b) < 28 {
+		return
+	}
+	p.Shapes[EthernetARP] = binary.BigEndian.Uint16(b[0:2]) == 1 && binary.BigEndian.Uint16(b[2:4]) == etherIPv4 && b[4] == 6 && b[5] == 4
+	switch binary.BigEndian.Uint16(b[6:8]) {
+	case 1:
+		p.Fields[ARPOp] = "request"
+	case 2:
+		p.Fields[ARPOp] = "reply"
+	}
+	p.Fields[ARPSrcMAC] = net.HardwareAddr(b[8:14]).String()
+	p.Fields[ARPSrcIP] = addrText(b[14:18])
+	p.Fields[ARPDstIP] = addrText(b[24:28])
+}
+
+func addrText(b []byte) string { return netip.AddrFrom4([4]byte(b)).String() }
+
+func protocolText(n byte) string {
+	switch n {
+	case 6:
+		return "tcp"
+	case 17:
+		return "udp"
+	}
+	return strconv.Itoa(int(n))
+}

@@ -1,0 +1,138 @@
+// Package firewall holds the one rule model of mcpnet: what passes between wires, gateways and the host, as values.
+// Compile makes it from a network and its endpoints; Text prints it as nftables text; Explain runs a packet through it.
+// The renderers in nft and iptables apply it. The package is pure.
+//
+// Order of a frame's way: a base chain per wire checks who speaks (its own MAC and addresses) and goes to the network's
+// shared chain, which holds the policy and forwards by map. A frame that no rule forwards is dropped. The host's own
+// stack is guarded a second time by the chains of table inet mcpnet and of iptables.
+package firewall
+
+// Family is an nftables address family.
+type Family string
+
+// The families in use.
+const (
+	NetDev Family = "netdev"
+	Inet   Family = "inet"
+)
+
+// TableName is the name of mcpnet's own table in each family.
+const TableName = "mcpnet"
+
+// Hook is where a base chain is called.
+type Hook string
+
+// The hooks in use, by their nftables names.
+const (
+	HookIngress     Hook = "ingress"
+	HookForward     Hook = "forward"
+	HookInput       Hook = "input"
+	HookPostrouting Hook = "postrouting"
+)
+
+// Ruleset is a set of chains with the sets and maps they look up.
+type Ruleset struct {
+	Sets   []Set
+	Chains []Chain
+}
+
+// Chain is a list of rules. One with a Hook is called by the kernel, others are gone to.
+type Chain struct {
+	Family Family
+	Name   string
+	Hook   Hook   // empty: not a base chain
+	Device string // for HookIngress: the interface
+	Policy Verdict
+	Rules  []Rule
+}
+
+// Rule matches a packet, changes it or remembers it, and decides.
+type Rule struct {
+	// ID is stable over versions: "network/what". Counters, logs, traces and Explain name it.
+	ID      string
+	Match   []Match
+	Do      []Statement
+	Verdict Verdict
+	// Count adds a counter.
+	Count bool
+	// Log reports packets to NFLOG group LogGroup, at most LogRate.
+	Log bool
+}
+
+// LogGroup is the NFLOG group of reported packets; LogRate is the most that one rule reports.
+const (
+	LogGroup = 4740
+	LogRate  = "10/second burst 20 packets"
+)
+
+// Set is a set, or a map when Data is a type.
+type Set struct {
+	Family  Family
+	Name    string
+	Key     []Type
+	Data    Type // zero: a set
+	Dynamic bool // rules add elements, with timeouts
+	Size    int  // of a dynamic set: the most elements
+	// Held sets get their elements from endpoints or from rules; loading the rule set leaves those alone.
+	Held bool
+	// Elements are those the policy gives.
+	Elements []Element
+}
+
+// Element is a key of one value for each field and, in a map, what it leads to.
+type Element struct {
+	Key  []string
+	Data string
+}
+
+// Guard is the firewall's part of one endpoint: its chain and its elements of the network's maps.
+type Guard struct {
+	Chain    Chain
+	Elements []GuardElement
+}
+
+// GuardElement is an element of the named set.
+type GuardElement struct {
+	Set Set
+	Element
+}
+
+// Set finds a set by name.
+func (r Ruleset) Set(f Family, name string) (Set, bool) {
+	for _, s := range r.Sets {
+		if s.Family == f && s.Name == name {
+			return s, true
+		}
+	}
+	return Set{}, false
+}
+
+// Chain finds a chain by name.
+func (r Ruleset) Chain(f Family, name string) (Chain, bool) {
+	for _, c := range r.Chains {
+		if c.Family == f && c.Name == name {
+			return c, true
+		}
+	}
+	return Chain{}, false
+}
+
+// With is the rule set with the guards of endpoints in it, as the kernel holds it.
+func (r Ruleset) With(guards ...Guard) Ruleset {
+	out := Ruleset{Chains: append([]Chain(nil), r.Chains...)}
+	for _, s := range r.Sets {
+		s.Elements = append([]Element(nil), s.Elements...)
+		for _, g := range guards {
+			for _, e := range g.Elements {
+				if e.Set.Family == s.Family && e.Set.Name == s.Name {
+					s.Elements = append(s.Elements, e.Element)
+				}
+			}
+		}
+		out.Sets = append(out.Sets, s)
+	}
+	for _, g := range guards {
+		out.Chains = append(out.Chains, g.Chain)
+	}
+	return out
+}
