@@ -1,0 +1,100 @@
+// Package nft puts rule sets into the kernel's nftables. What a network has in common is loaded as text, in one
+// transaction of the nft command; what comes and goes with an endpoint is one netlink transaction that touches its own
+// objects only, so an attach costs the same at any number of endpoints.
+package nft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/ns"
+)
+
+// socketBuffer holds the acknowledgements of the largest batch, in bytes.
+const socketBuffer = 4 << 20
+
+// Firewall is the nftables of one network namespace.
+type Firewall struct {
+	ns   ns.Handle
+	mu   sync.Mutex // nftables.Conn collects messages until Flush
+	conn *nftables.Conn
+}
+
+// Open connects to the nftables of a namespace.
+func Open(h ns.Handle) (*Firewall, error) {
+	options := []nftables.ConnOption{nftables.AsLasting(), nftables.WithSockOptions(enlarge)}
+	if fd, ok := h.FD(); ok {
+		options = append(options, nftables.WithNetNSFd(fd))
+	}
+	conn, err := nftables.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("nftables: %w", err)
+	}
+	return &Firewall{ns: h, conn: conn}, nil
+}
+
+// enlarge asks for room beyond the system's limit, which CAP_NET_ADMIN allows.
+func enlarge(c *netlink.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		failed = errors.Join(
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer),
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer))
+	})
+	return errors.Join(err, failed)
+}
+
+// Close ends the connection; the rules stay.
+func (f *Firewall) Close() error { return f.conn.CloseLasting() }
+
+// Load puts a rule set into the kernel, or replaces its chains, in one transaction.
+func (f *Firewall) Load(ctx context.Context, r firewall.Ruleset) error {
+	return f.run(ctx, r.LoadText())
+}
+
+// Unload removes a rule set. What is missing is no error.
+func (f *Firewall) Unload(ctx context.Context, r firewall.Ruleset) error {
+	return f.run(ctx, r.UnloadText())
+}
+
+// RemoveTables removes mcpnet's tables with everything in them.
+func (f *Firewall) RemoveTables(ctx context.Context) error {
+	var text strings.Builder
+	for _, family := range []firewall.Family{firewall.Inet, firewall.NetDev} {
+		fmt.Fprintf(&text, "add table %s %s\ndelete table %s %s\n", family, firewall.TableName, family, firewall.TableName)
+	}
+	return f.run(ctx, text.String())
+}
+
+func (f *Firewall) run(ctx context.Context, text string) error {
+	_, err := f.ns.Run(ctx, text, "nft", "-f", "-")
+	return err
+}
+
+// probe is a rule in a chain without a hook: it checks what the kernel can, and no packet meets it.
+const probe = "add table netdev mcpnet-probe\nadd chain netdev mcpnet-probe c\nadd rule netdev mcpnet-probe c %s\ndelete table netdev mcpnet-probe\n"
+
+// ErrNoForward says that the kernel cannot forward in ingress, without which a wire leads nowhere.
+var ErrNoForward = errors.New("this kernel has no nft_fwd_netdev (CONFIG_NFT_FWD_NETDEV): " +
+	"mcpnet's wires need it; use a distribution kernel of Linux 4.18 or later, and load the module nft_fwd_netdev if modules are not loaded on demand")
+
+// Features finds out what the kernel offers, and ErrNoForward where it lacks the minimum.
+func (f *Firewall) Features(ctx context.Context) (firewall.Features, error) {
+	if err := f.run(ctx, fmt.Sprintf(probe, "fwd to meta iif")); err != nil {
+		return firewall.Features{}, fmt.Errorf("%w (%w)", ErrNoForward, err)
+	}
+	reset := f.run(ctx, fmt.Sprintf(probe, "ip protocol tcp reject with tcp reset")) == nil
+	return firewall.Features{Reset: reset}, nil
+}
