@@ -1,0 +1,254 @@
+// Package link makes bridges and wires over netlink. Whatever a link needs is said when it is made, before it comes up:
+// its addresses, its settings, that it takes no IPv6 address. CAP_NET_ADMIN is enough; /proc/sys is not touched.
+package link
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// aliasPrefix begins the alias (IFLA_IFALIAS) of every link of ours; the owner and an id follow.
+const aliasPrefix = "mcpnet"
+
+// Links is the links of one network namespace.
+type Links struct {
+	handle  *netlink.Handle
+	sockets map[int]*nl.SocketHandle // for requests that the library has no call for
+}
+
+// Open connects to the links of a namespace.
+func Open(h ns.Handle) (*Links, error) {
+	in := netns.None()
+	if fd, ok := h.FD(); ok {
+		in = netns.NsHandle(fd)
+	}
+	handle, err := netlink.NewHandleAt(in, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("netlink: %w", err)
+	}
+	socket, err := nl.GetNetlinkSocketAt(in, netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("netlink: %w", err)
+	}
+	return &Links{handle, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}}, nil
+}
+
+// Close ends the connection; the links stay.
+func (l *Links) Close() {
+	l.handle.Close()
+	l.sockets[unix.NETLINK_ROUTE].Close()
+}
+
+// Link is what is known of an existing link.
+type Link struct {
+	Name   string
+	Index  int
+	Master int // index of the bridge it is a port of, 0 for none
+	Up     bool
+	MTU    int
+	MAC    topology.HardwareAddr
+	Alias  string
+}
+
+// Owned reports whether the link is mcpnet's, and whose.
+func (l Link) Owned() (owner topology.Owner, id string, ok bool) {
+	parts := strings.Fields(l.Alias)
+	if len(parts) != 3 || parts[0] != aliasPrefix {
+		return "", "", false
+	}
+	return topology.Owner(parts[1]), parts[2], true
+}
+
+// Alias is the alias of a link that belongs to the owner's network or endpoint.
+func Alias(owner topology.Owner, id string) string {
+	return fmt.Sprintf("%s %s %s", aliasPrefix, owner, id)
+}
+
+// ErrNotFound says that there is no link of that name.
+var ErrNotFound = errors.New("no such link")
+
+// Find looks for a link by name.
+func (l *Links) Find(name string) (Link, error) {
+	found, err := l.handle.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return Link{}, fmt.Errorf("%s: %w", name, ErrNotFound)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return describe(found), nil
+}
+
+// dumpTries bounds how often a dump is repeated that the kernel says was interrupted by a change.
+const dumpTries = 5
+
+// List gives all links of the namespace.
+func (l *Links) List() ([]Link, error) {
+	for try := 1; ; try++ {
+		listed, err := l.handle.LinkList()
+		if errors.Is(err, netlink.ErrDumpInterrupted) && try < dumpTries {
+			continue
+		}
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, fmt.Errorf("list links: %w", err)
+		}
+		out := make([]Link, len(listed))
+		for i, found := range listed {
+			out[i] = describe(found)
+		}
+		return out, nil
+	}
+}
+
+func describe(l netlink.Link) Link {
+	a := l.Attrs()
+	return Link{Name: a.Name, Index: a.Index, Master: a.MasterIndex, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU,
+		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias}
+}
+
+// Bridge describes a network's bridge.
+type Bridge struct {
+	Name  string
+	Addr  netip.Prefix
+	MAC   topology.HardwareAddr
+	MTU   int
+	Alias string
+}
+
+// EnsureBridge makes the bridge, or mends one that is there.
+func (l *Links) EnsureBridge(b Bridge) error {
+	found, err := l.handle.LinkByName(b.Name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		found, err = l.addBridge(b)
+	}
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", b.Name, err)
+	}
+	if err := l.configure(found.Attrs().Index, b.Alias, bridgeSettings); err != nil {
+		return fmt.Errorf("bridge %s: settings: %w", b.Name, err)
+	}
+	if err := l.handle.AddrReplace(found, &netlink.Addr{IPNet: ipNet(b.Addr)}); err != nil {
+		return fmt.Errorf("bridge %s: address %s: %w", b.Name, b.Addr, err)
+	}
+	if err := l.handle.LinkSetUp(found); err != nil {
+		return fmt.Errorf("bridge %s: up: %w", b.Name, err)
+	}
+	return nil
+}
+
+func (l *Links) addBridge(b Bridge) (netlink.Link, error) {
+	snooping := false
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr, attrs.MTU = b.Name, net.HardwareAddr(b.MAC), b.MTU
+	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
+	return bridge, l.handle.LinkAdd(bridge)
+}
+
+// Wire describes an endpoint's veth pair: Name stays on the host, Peer goes into the container.
+type Wire struct {
+	Name, Peer string
+	PeerMAC    topology.HardwareAddr
+	MAC        topology.HardwareAddr // of the host end
+	MTU        int
+	Alias      string
+}
+
+// AddWire makes the pair, both ends down, the host end a port of nothing.
+func (l *Links) AddWire(w Wire) (Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr, attrs.MTU = w.Name, net.HardwareAddr(w.MAC), w.MTU
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: w.Peer, PeerHardwareAddr: net.HardwareAddr(w.PeerMAC)}
+	if err := l.handle.LinkAdd(veth); err != nil {
+		return Link{}, fmt.Errorf("wire %s: %w", w.Name, err)
+	}
+	found, err := l.Find(w.Name)
+	if err == nil {
+		err = l.configure(found.Index, w.Alias, wireSettings)
+	}
+	if err != nil {
+		return Link{}, errors.Join(fmt.Errorf("wire %s: %w", w.Name, err), l.Delete(w.Name))
+	}
+	return found, nil
+}
+
+// Enslave makes a wire a port of a bridge.
+func (l *Links) Enslave(wire, bridge string) error {
+	port, err := l.handle.LinkByName(wire)
+	if err != nil {
+		return fmt.Errorf("port %s: %w", wire, err)
+	}
+	master, err := l.handle.LinkByName(bridge)
+	if err != nil {
+		return fmt.Errorf("port %s: bridge %s: %w", wire, bridge, err)
+	}
+	if err := l.handle.LinkSetMaster(port, master); err != nil {
+		return fmt.Errorf("port %s: bridge %s: %w", wire, bridge, err)
+	}
+	return nil
+}
+
+// Up lets a link pass frames.
+func (l *Links) Up(name string) error { return l.set(name, "up", l.handle.LinkSetUp) }
+
+// Down stops a link.
+func (l *Links) Down(name string) error { return l.set(name, "down", l.handle.LinkSetDown) }
+
+// Delete removes a link. One that is missing is no error.
+func (l *Links) Delete(name string) error {
+	err := l.set(name, "delete", l.handle.LinkDel)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, syscall.ENODEV) {
+		return nil
+	}
+	return err
+}
+
+func (l *Links) set(name, what string, do func(netlink.Link) error) error {
+	found, err := l.handle.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return fmt.Errorf("%s %s: %w", what, name, ErrNotFound)
+	}
+	if err == nil {
+		err = do(found)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", what, name, err)
+	}
+	return nil
+}
+
+// AddrInUse finds an interface, other than the named one, whose network overlaps the prefix.
+func (l *Links) AddrInUse(p netip.Prefix, except string) (string, error) {
+	addrs, err := l.handle.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return "", fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		ones, _ := a.Mask.Size()
+		ip, ok := netip.AddrFromSlice(a.IP.To4())
+		if !ok || !p.Overlaps(netip.PrefixFrom(ip, ones).Masked()) {
+			continue
+		}
+		owner, err := l.handle.LinkByIndex(a.LinkIndex)
+		if err == nil && owner.Attrs().Name != except {
+			return owner.Attrs().Name, nil
+		}
+	}
+	return "", nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

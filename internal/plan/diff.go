@@ -1,0 +1,155 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// Diff gives the steps that make what is desired true. An endpoint that has joined and whose wire is gone cannot be
+// made again, its container end is gone too: see Lost.
+func Diff(d Desired, o Observed) []Step {
+	var steps []Step
+	if wires := firewall.CompileWires(); len(d.Networks) > 0 && !o.holds(wires) {
+		steps = append(steps, LoadWires{wires})
+	}
+	for _, n := range d.Networks {
+		steps = append(steps, diffNetwork(n.Network, d.Features, o)...)
+		steps = append(steps, diffEndpoints(n, o)...)
+	}
+	return steps
+}
+
+func diffNetwork(n topology.Network, f firewall.Features, o Observed) []Step {
+	var steps []Step
+	rules := firewall.CompileNetwork(n, f)
+	if !o.holds(rules) {
+		steps = append(steps, LoadNetwork{n, rules})
+	}
+	if o.IPTables != nil && n.Policy.Firewall != policy.FirewallNFTables && !o.IPTables[n.Bridge] {
+		steps = append(steps, EnsureIPTables{n, rules})
+	}
+	if bridge, ok := o.Links[n.Bridge]; !ok || !bridge.Up {
+		steps = append(steps, EnsureBridge{n})
+	}
+	return steps
+}
+
+func diffEndpoints(n Network, o Observed) []Step {
+	var steps, last []Step
+	var guards []firewall.Guard
+	refill := o.elementsMissing(n)
+	for _, e := range n.Endpoints {
+		wire, exists := o.Links[e.Wire()]
+		if !exists && e.Joined {
+			continue
+		}
+		if !exists {
+			steps = append(steps, AddWire{n.Network, e.Endpoint})
+		}
+		guard := firewall.CompileEndpoint(n.Network, e.Endpoint)
+		ids, guarded := o.Chains[firewall.NetDev][guard.Chain.Name]
+		if refill || !guarded || !sameRules(guard.Chain, ids) {
+			guards = append(guards, guard)
+		}
+		if e.Role == topology.RoleGateway && wire.Master != n.Bridge {
+			steps = append(steps, Enslave{e.Wire(), n.Bridge})
+		}
+		if e.Joined && !wire.Up {
+			last = append(last, SetUp{e.Wire()})
+		}
+	}
+	if len(guards) > 0 {
+		steps = append(steps, AddGuard{n.Network, guards})
+	}
+	return append(steps, last...)
+}
+
+// elementsMissing compares the number of elements in the network's maps with the endpoints that have some.
+func (o Observed) elementsMissing(n Network) bool {
+	want := map[string]int{}
+	for _, e := range n.Endpoints {
+		if _, exists := o.Links[e.Wire()]; !exists && e.Joined {
+			continue
+		}
+		for _, element := range firewall.CompileEndpoint(n.Network, e.Endpoint).Elements {
+			want[element.Set.Name]++
+		}
+	}
+	for set, count := range want {
+		if o.Elements[set] < count {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether every chain is there with its rules.
+func (o Observed) holds(r firewall.Ruleset) bool {
+	return !slices.ContainsFunc(r.Chains, func(c firewall.Chain) bool {
+		ids, ok := o.Chains[c.Family][c.Name]
+		return !ok || !sameRules(c, ids)
+	})
+}
+
+// Lost gives the endpoints that have joined and whose wire is gone: their container ended, or the host was restarted.
+func Lost(d Desired, o Observed) []topology.Endpoint {
+	var lost []topology.Endpoint
+	for _, n := range d.Networks {
+		for _, e := range n.Endpoints {
+			if _, exists := o.Links[e.Wire()]; e.Joined && !exists {
+				lost = append(lost, e.Endpoint)
+			}
+		}
+	}
+	return lost
+}
+
+// RemoveEndpoint gives the steps of a detach.
+func RemoveEndpoint(n topology.Network, e topology.Endpoint) []Step {
+	return []Step{DeleteLink{e.Wire()}, DropGuard{firewall.CompileEndpoint(n, e)}}
+}
+
+// RemoveNetwork gives the steps that take a network away.
+func RemoveNetwork(n topology.Network, f firewall.Features) []Step {
+	return []Step{DeleteLink{n.Bridge}, RemoveIPTables{n.Bridge}, UnloadNetwork{n.Bridge, firewall.CompileNetwork(n, f)}}
+}
+
+// Orphans gives the steps that remove what the owner left behind: links that carry its mark and chains of its wires
+// that belong to nothing desired. What is another owner's, or nobody's, is left alone.
+func Orphans(d Desired, o Observed) []Step {
+	wanted := map[string]bool{}
+	for _, n := range d.Networks {
+		wanted[n.Bridge] = true
+		for _, e := range n.Endpoints {
+			wanted[e.Wire()] = true
+		}
+	}
+	steps := orphanLinks(d, o, wanted)
+	for name := range o.Chains[firewall.NetDev] {
+		wire := strings.TrimPrefix(name, "in-")
+		if strings.HasPrefix(wire, topology.OwnedWirePrefix(d.Owner)) && !wanted[wire] {
+			steps = append(steps, DropGuard{firewall.Guard{Chain: firewall.Chain{Family: firewall.NetDev, Name: name, Hook: firewall.HookIngress, Device: wire}}})
+		}
+	}
+	slices.SortFunc(steps, func(a, b Step) int { return strings.Compare(a.String(), b.String()) })
+	return steps
+}
+
+func orphanLinks(d Desired, o Observed, wanted map[string]bool) []Step {
+	var steps []Step
+	for _, l := range o.Links {
+		if l.Owner != d.Owner || wanted[l.Name] {
+			continue
+		}
+		if strings.HasPrefix(l.Name, topology.WirePrefix) {
+			steps = append(steps, DeleteLink{l.Name})
+			continue
+		}
+		steps = append(steps, RemoveNetwork(topology.Network{ID: l.ID, Bridge: l.Name, Policy: policy.Defaults()}, d.Features)...)
+	}
+	return steps
+}

@@ -1,0 +1,206 @@
+// Package store keeps what should be, as JSON documents that people can read: one for each network and one for each
+// endpoint, so that an attach writes a few hundred bytes at any number of endpoints. A document appears whole or not at
+// all (a rename), and one that cannot be read is set aside, never guessed at.
+//
+//	DIR/lock
+//	DIR/networks/NETWORK/network.json
+//	DIR/networks/NETWORK/endpoints/ENDPOINT.json
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// schema is the version of the documents. A newer one is not read: an older mcpnet must not act on half of it.
+const schema = 1
+
+// Network is the document of a network.
+type Network struct {
+	Schema int `json:"schema"`
+	topology.Network
+}
+
+// Endpoint is the document of an endpoint.
+type Endpoint struct {
+	Schema int `json:"schema"`
+	topology.Endpoint
+	Joined bool `json:"joined"`
+}
+
+// Contents is everything in a store.
+type Contents struct {
+	Networks  []topology.Network
+	Endpoints []Endpoint
+	// Problems are documents that could not be read; each was renamed to NAME.corrupt.
+	Problems []error
+}
+
+// Store is a directory of documents, held by one process at a time.
+type Store struct {
+	dir  string
+	lock *flock.Flock
+}
+
+// Open takes the directory, makes it where it is missing, and locks it.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "networks"), 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	lock := flock.New(filepath.Join(dir, "lock"))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("store %s: lock: %w", dir, err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("store %s: another mcpnet process holds it; stop that one first", dir)
+	}
+	return &Store{dir, lock}, nil
+}
+
+// Close releases the store.
+func (s *Store) Close() error { return s.lock.Close() }
+
+// Load reads every document.
+func (s *Store) Load() (Contents, error) {
+	var c Contents
+	entries, err := os.ReadDir(filepath.Join(s.dir, "networks"))
+	if err != nil {
+		return c, fmt.Errorf("store: %w", err)
+	}
+	for _, entry := range entries {
+		s.loadNetwork(entry.Name(), &c)
+	}
+	return c, nil
+}
+
+func (s *Store) loadNetwork(id string, c *Contents) {
+	n := Network{}
+	path := s.networkPath(id)
+	if err := read(path, &n, &n.Schema); err != nil {
+		c.Problems = append(c.Problems, setAside(path, err))
+	} else {
+		c.Networks = append(c.Networks, n.Network)
+	}
+	documents, err := filepath.Glob(filepath.Join(s.dir, "networks", id, "endpoints", "*.json"))
+	if err != nil {
+		c.Problems = append(c.Problems, err)
+	}
+	for _, path := range documents {
+		e := Endpoint{}
+		if err := read(path, &e, &e.Schema); err != nil {
+			c.Problems = append(c.Problems, setAside(path, err))
+		} else {
+			c.Endpoints = append(c.Endpoints, e)
+		}
+	}
+}
+
+// PutNetwork writes a network's document; it is on disk when the call returns.
+func (s *Store) PutNetwork(n topology.Network) error {
+	path := s.networkPath(n.ID)
+	if err := checkID(n.ID); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(path), "endpoints"), 0o700); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	data, err := json.MarshalIndent(Network{schema, n}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return renameio.WriteFile(path, data, 0o600)
+}
+
+// PutEndpoint writes an endpoint's document. It is not forced to disk: after a crash of the host its container, and so
+// the endpoint, is gone too.
+func (s *Store) PutEndpoint(e topology.Endpoint, joined bool) error {
+	if err := errors.Join(checkID(e.NetworkID), checkID(e.ID)); err != nil {
+		return err
+	}
+	data, err := json.Marshal(Endpoint{schema, e, joined})
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	path := s.endpointPath(e.NetworkID, e.ID)
+	temporary := path + ".new"
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return os.Rename(temporary, path)
+}
+
+// DeleteEndpoint removes an endpoint's document. One that is missing is no error.
+func (s *Store) DeleteEndpoint(network, id string) error {
+	if err := errors.Join(checkID(network), checkID(id)); err != nil {
+		return err
+	}
+	return ignoreMissing(os.Remove(s.endpointPath(network, id)))
+}
+
+// DeleteNetwork removes a network's document and those of its endpoints.
+func (s *Store) DeleteNetwork(id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(s.dir, "networks", id))
+}
+
+func (s *Store) networkPath(id string) string {
+	return filepath.Join(s.dir, "networks", id, "network.json")
+}
+
+func (s *Store) endpointPath(network, id string) string {
+	return filepath.Join(s.dir, "networks", network, "endpoints", id+".json")
+}
+
+// validID is what engines use for ids; they become names of files.
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+
+func checkID(id string) error {
+	if !validID.MatchString(id) {
+		return fmt.Errorf("store: %q is not an id: letters, digits, _ . - only, at most 128", id)
+	}
+	return nil
+}
+
+func read(path string, document any, version *int) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, document); err != nil {
+		return err
+	}
+	if *version != schema {
+		return fmt.Errorf("schema %d, this mcpnet reads %d", *version, schema)
+	}
+	return nil
+}
+
+// setAside keeps a document that cannot be read for a person to look at, out of the way of the next start.
+func setAside(path string, cause error) error {
+	if errors.Is(cause, fs.ErrNotExist) {
+		return fmt.Errorf("store: %w", cause)
+	}
+	aside := strings.TrimSuffix(path, ".json") + ".corrupt"
+	return fmt.Errorf("store: %s set aside as %s: %w", path, filepath.Base(aside), errors.Join(cause, os.Rename(path, aside)))
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
