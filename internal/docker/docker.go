@@ -1,0 +1,135 @@
+// Package docker asks a Docker engine for what a network driver is not told: names, ranges, and whether an address was
+// asked for. It uses list calls only: they read a snapshot, where an inspect of a container waits for a lock that is held
+// while the driver is called.
+package docker
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+)
+
+// Client is a connection to an engine.
+type Client struct{ api *client.Client }
+
+// Open prepares a client for the engine at a socket's path. Nothing is sent yet.
+func Open(socket string) (*Client, error) {
+	api, err := client.New(client.WithHost("unix://"+socket), client.WithAPIVersionFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("docker: %w", err)
+	}
+	return &Client{api}, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() error { return c.api.Close() }
+
+// Network is a network in the engine's list.
+type Network struct {
+	ID, Name string
+	Driver   string
+	Options  map[string]string
+	Subnet   netip.Prefix
+	IPRange  netip.Prefix // zero: the whole subnet
+	Gateway  netip.Addr
+	IPv6     bool
+	Internal bool
+}
+
+// Networks lists the networks of drivers that the function accepts.
+func (c *Client) Networks(ctx context.Context, ours func(driver string) bool) ([]Network, error) {
+	listed, err := c.api.NetworkList(ctx, client.NetworkListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("docker: list networks: %w", err)
+	}
+	var out []Network
+	for _, n := range listed.Items {
+		if !ours(n.Driver) {
+			continue
+		}
+		found := Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Options: n.Options, IPv6: n.EnableIPv6, Internal: n.Internal}
+		if len(n.IPAM.Config) > 0 {
+			found.addressing(n.IPAM.Config[0])
+		}
+		out = append(out, found)
+	}
+	return out, nil
+}
+
+// addressing takes a network's first pool. The engine's list leaves the gateway out where the user named none; it is
+// the pool's first address then.
+func (n *Network) addressing(c network.IPAMConfig) {
+	n.Subnet, n.IPRange, n.Gateway = c.Subnet, c.IPRange, c.Gateway
+	if !n.Gateway.IsValid() && c.Subnet.IsValid() {
+		n.Gateway = c.Subnet.Masked().Addr().Next()
+	}
+}
+
+// Attachment is a container's endpoint on a network, as the engine's list shows it.
+type Attachment struct {
+	NetworkID, EndpointID string
+	Container             string
+	Running               bool
+	Address               netip.Addr
+	MAC                   string
+	// Asked says that the address was asked for (--ip, Compose ipv4_address).
+	Asked bool
+	// Options are the endpoint's driver options.
+	Options map[string]string
+	// Networks are the names of all networks of the container.
+	Networks []string
+}
+
+// Attachments lists the endpoints of all containers.
+func (c *Client) Attachments(ctx context.Context) ([]Attachment, error) {
+	listed, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return nil, fmt.Errorf("docker: list containers: %w", err)
+	}
+	var out []Attachment
+	for _, container := range listed.Items {
+		if container.NetworkSettings == nil {
+			continue
+		}
+		var names []string
+		for name := range container.NetworkSettings.Networks {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, e := range container.NetworkSettings.Networks {
+			if e == nil || e.EndpointID == "" {
+				continue
+			}
+			asked := e.IPAMConfig != nil && e.IPAMConfig.IPv4Address.IsValid() && e.IPAMConfig.IPv4Address == e.IPAddress
+			out = append(out, Attachment{NetworkID: e.NetworkID, EndpointID: e.EndpointID, Container: containerName(container.Names),
+				Running: container.State == "running", Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Networks: names})
+		}
+	}
+	return out, nil
+}
+
+func containerName(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(names[0], "/")
+}
+
+// Changes reports, until the context ends or the connection breaks, that containers or networks changed.
+func (c *Client) Changes(ctx context.Context, changed func()) error {
+	stream := c.api.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.
+		Add("type", "container", "network").Add("event", "start", "connect", "disconnect", "create", "destroy")})
+	for {
+		select {
+		case <-stream.Messages:
+			changed()
+		case err := <-stream.Err:
+			return fmt.Errorf("docker: events: %w", err)
+		}
+	}
+}

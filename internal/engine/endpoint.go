@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/link"
+	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// Attachment is what an engine needs to give an endpoint's interface to a container.
+type Attachment struct {
+	// Interface is the name of the container end, which is still in the engine's namespace.
+	Interface string
+	// MAC is its hardware address.
+	MAC topology.HardwareAddr
+	// Gateway is the default route of an endpoint that may open connections outside; invalid for all others.
+	Gateway netip.Addr
+}
+
+// CreateEndpoint makes an endpoint's wire with its guard; both ends stay down. On any error nothing of it is left.
+func (e *Engine) CreateEndpoint(ctx context.Context, p topology.Endpoint) (topology.Endpoint, error) {
+	err := e.locked(ctx, func() error {
+		n, err := e.network(p.NetworkID)
+		if err != nil {
+			return err
+		}
+		p.Owner = e.owner
+		if p.MAC == nil {
+			p.MAC = topology.MACFor(n.ID, p.IP)
+		}
+		if err := e.checkAddress(ctx, n, p); err != nil {
+			return err
+		}
+		return e.createEndpoint(ctx, n, &endpoint{Endpoint: p})
+	})
+	return p, err
+}
+
+func (e *Engine) createEndpoint(ctx context.Context, n *network, p *endpoint) error {
+	if err := e.store.PutEndpoint(p.Endpoint, p.joined); err != nil {
+		return err
+	}
+	n.endpoints[p.ID] = p
+	err := e.attach(ctx, n, p)
+	if err != nil && ctx.Err() == nil {
+		// The network's own rules may be gone: put them back first, then try once more.
+		if _, repair := e.reconcile(ctx); repair == nil {
+			err = e.attach(ctx, n, p)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("network %s: endpoint %s (%s): %w", n.DisplayName(), short(p.ID), p.IP, err)
+		return errors.Join(err, e.removeEndpoint(context.WithoutCancel(ctx), n, p))
+	}
+	return nil
+}
+
+func (e *Engine) attach(ctx context.Context, n *network, p *endpoint) error {
+	observed, err := e.observeWire(p.Endpoint)
+	if err != nil {
+		return err
+	}
+	return e.apply(ctx, plan.AddEndpoint(n.Network, plan.Endpoint{Endpoint: p.Endpoint, Joined: p.joined}, observed))
+}
+
+// observeWire looks at one endpoint's link only.
+func (e *Engine) observeWire(p topology.Endpoint) (plan.Observed, error) {
+	found, err := e.links.Find(p.Wire())
+	if errors.Is(err, link.ErrNotFound) {
+		return plan.Observed{}, nil
+	}
+	if err != nil {
+		return plan.Observed{}, err
+	}
+	return plan.Observed{Links: map[string]plan.Link{found.Name: {Name: found.Name, Up: found.Up}}}, nil
+}
+
+// checkAddress refuses an address that a living endpoint holds, and removes one that only a record holds.
+func (e *Engine) checkAddress(ctx context.Context, n *network, p topology.Endpoint) error {
+	if !n.Subnet.Contains(p.IP) {
+		return fmt.Errorf("network %s: address %s is not in subnet %s", n.DisplayName(), p.IP, n.Subnet)
+	}
+	for _, other := range n.endpoints {
+		if other.IP != p.IP || other.ID == p.ID || other.leaving {
+			continue
+		}
+		if _, err := e.links.Find(other.Wire()); err == nil {
+			return fmt.Errorf("network %s: address %s is held by endpoint %s", n.DisplayName(), p.IP, short(other.ID))
+		}
+		if err := e.removeEndpoint(ctx, n, other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Join brings an endpoint's wire up. The guard stands since CreateEndpoint.
+func (e *Engine) Join(ctx context.Context, networkID, id string) (Attachment, error) {
+	var a Attachment
+	err := e.locked(ctx, func() error {
+		n, p, err := e.endpoint(networkID, id)
+		if err != nil {
+			return err
+		}
+		p.joined = true
+		if err := e.store.PutEndpoint(p.Endpoint, true); err != nil {
+			return err
+		}
+		if err := e.apply(ctx, []plan.Step{plan.SetUp{Wire: p.Wire()}}); err != nil {
+			return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(id), err)
+		}
+		a = Attachment{Interface: p.Peer(), MAC: p.MAC}
+		if p.Role == topology.RoleGateway && !n.Policy.Egress.Off() {
+			a.Gateway = n.BridgeAddr
+		}
+		return nil
+	})
+	return a, err
+}
+
+// Leave takes an endpoint's wire down. One that is not there is no error.
+func (e *Engine) Leave(ctx context.Context, networkID, id string) error {
+	return e.locked(ctx, func() error {
+		_, p, err := e.endpoint(networkID, id)
+		if errors.Is(err, ErrNoEndpoint) || errors.Is(err, ErrNoNetwork) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.joined = false
+		if err := e.links.Down(p.Wire()); err != nil && !errors.Is(err, link.ErrNotFound) {
+			return err
+		}
+		return e.store.PutEndpoint(p.Endpoint, false)
+	})
+}
+
+// DeleteEndpoint removes an endpoint. One that is not there is no error. The link goes first, without the lock, since
+// that takes the kernel tens of milliseconds; its rules stand until it is gone.
+func (e *Engine) DeleteEndpoint(ctx context.Context, networkID, id string) error {
+	n, p, err := e.startLeaving(ctx, networkID, id)
+	if err != nil || p == nil {
+		return err
+	}
+	if err := e.links.Delete(p.Wire()); err != nil {
+		e.log.Warn("delete link", "error", err)
+	}
+	return e.locked(ctx, func() error { return e.removeEndpoint(ctx, n, p) })
+}
+
+func (e *Engine) startLeaving(ctx context.Context, networkID, id string) (n *network, p *endpoint, err error) {
+	err = e.locked(ctx, func() error {
+		n, p, err = e.endpoint(networkID, id)
+		if errors.Is(err, ErrNoEndpoint) || errors.Is(err, ErrNoNetwork) {
+			return nil
+		}
+		if err == nil {
+			p.leaving = true
+		}
+		return err
+	})
+	return n, p, err
+}
+
+// removeEndpoint removes what an endpoint has in the kernel, then its document.
+func (e *Engine) removeEndpoint(ctx context.Context, n *network, p *endpoint) error {
+	p.leaving = true
+	err := e.applyAll(ctx, plan.RemoveEndpoint(n.Network, p.Endpoint))
+	if err != nil {
+		p.leaving = false
+		return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(p.ID), err)
+	}
+	delete(n.endpoints, p.ID)
+	return e.store.DeleteEndpoint(n.ID, p.ID)
+}
+
+// Promote makes a candidate a gateway: the engine's record shows that its address was asked for. The bridge comes
+// first, while the guard still drops everything.
+func (e *Engine) Promote(ctx context.Context, networkID, id, reason string) error {
+	return e.locked(ctx, func() error {
+		n, p, err := e.endpoint(networkID, id)
+		if err != nil {
+			return err
+		}
+		if p.Role != topology.RoleCandidate || p.leaving {
+			return nil
+		}
+		promoted := p.Endpoint
+		promoted.Role, promoted.Reason = topology.RoleGateway, reason
+		if err := e.apply(ctx, []plan.Step{
+			plan.Enslave{Wire: p.Wire(), Bridge: n.Bridge},
+			plan.AddGuard{Network: n.Network, Guards: []firewall.Guard{firewall.CompileEndpoint(n.Network, promoted)}},
+		}); err != nil {
+			return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(id), err)
+		}
+		p.Endpoint = promoted
+		e.log.Info("gateway recognised", "network", n.DisplayName(), "address", p.IP, "reason", reason)
+		return e.store.PutEndpoint(p.Endpoint, p.joined)
+	})
+}
+
+// Annotate records what the engine tells of an endpoint: its container's name, and why its role is what it is.
+func (e *Engine) Annotate(ctx context.Context, networkID, id, container, reason string) error {
+	return e.locked(ctx, func() error {
+		_, p, err := e.endpoint(networkID, id)
+		if err != nil || (p.Container == container && (reason == "" || p.Reason == reason)) {
+			return err
+		}
+		p.Container = container
+		if reason != "" {
+			p.Reason = reason
+		}
+		return e.store.PutEndpoint(p.Endpoint, p.joined)
+	})
+}

@@ -1,0 +1,212 @@
+// Package engine joins the pure packages with the kernel and the store: lock, change what should be, persist it,
+// observe, plan, apply. It is the only package that knows the edges.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
+	"github.com/mcpnet/mcpnet/internal/firewall/nft"
+	"github.com/mcpnet/mcpnet/internal/link"
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/store"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// Config says where an engine works.
+type Config struct {
+	// StoreDir holds what should be, over restarts.
+	StoreDir string
+	// NetNS is the path of the network namespace to work in; empty is the process's own.
+	NetNS string
+	// Owner is the surface whose networks these are.
+	Owner topology.Owner
+	Log   *slog.Logger
+}
+
+// Engine holds the networks of one owner in one network namespace.
+type Engine struct {
+	owner topology.Owner
+	log   *slog.Logger
+	lock  chan struct{} // holds one token; taken with a context, so that no call waits for ever
+
+	ns       ns.Handle
+	store    *store.Store
+	links    *link.Links
+	nft      *nft.Firewall
+	iptables *iptables.Firewall // nil where the host has none
+	features firewall.Features
+
+	networks map[string]*network
+	problems []string // what status shows: layers that are weaker, documents that were set aside
+}
+
+type network struct {
+	topology.Network
+	endpoints map[string]*endpoint
+}
+
+type endpoint struct {
+	topology.Endpoint
+	joined bool
+	// leaving endpoints are being removed without the lock: deleting a veth takes the kernel tens of milliseconds.
+	leaving bool
+}
+
+// Open opens the store and the kernel's interfaces. Nothing in the kernel changes before Start.
+func Open(ctx context.Context, c Config) (*Engine, error) {
+	e := &Engine{owner: c.Owner, log: c.Log, lock: make(chan struct{}, 1), networks: map[string]*network{}}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	e.lock <- struct{}{}
+	if err := e.open(ctx, c); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+func (e *Engine) open(ctx context.Context, c Config) (err error) {
+	if e.ns, err = ns.Open(c.NetNS); err != nil {
+		return err
+	}
+	if e.store, err = store.Open(c.StoreDir); err != nil {
+		return err
+	}
+	if e.links, err = link.Open(e.ns); err != nil {
+		return err
+	}
+	if e.nft, err = nft.Open(e.ns); err != nil {
+		return err
+	}
+	if e.features, err = e.nft.Features(ctx); err != nil {
+		return err
+	}
+	if !e.features.Reset {
+		e.problem("this kernel has no nft reject in netdev (CONFIG_NFT_REJECT_NETDEV): a closed port of a gateway is silent instead of refused")
+	}
+	e.iptables, err = iptables.Open(e.ns)
+	if err != nil {
+		e.iptables = nil
+		e.problem(fmt.Sprintf("%v: where another firewall drops forwarded packets, a gateway's egress does not pass", err))
+	}
+	return e.load()
+}
+
+func (e *Engine) problem(text string) {
+	e.problems = append(e.problems, text)
+	e.log.Warn(text)
+}
+
+// load reads the store. A document without its network is dropped: the network is rebuilt from the engine's own list,
+// and with it nothing that could be wrong.
+func (e *Engine) load() error {
+	contents, err := e.store.Load()
+	if err != nil {
+		return err
+	}
+	for _, p := range contents.Problems {
+		e.problem(p.Error())
+	}
+	for _, n := range contents.Networks {
+		e.networks[n.ID] = &network{n, map[string]*endpoint{}}
+	}
+	for _, stored := range contents.Endpoints {
+		if n, ok := e.networks[stored.NetworkID]; ok {
+			n.endpoints[stored.ID] = &endpoint{Endpoint: stored.Endpoint, joined: stored.Joined}
+		}
+	}
+	return nil
+}
+
+// Close releases everything; rules and links stay.
+func (e *Engine) Close() error {
+	var failed []error
+	if e.nft != nil {
+		failed = append(failed, e.nft.Close())
+	}
+	if e.links != nil {
+		e.links.Close()
+	}
+	if e.store != nil {
+		failed = append(failed, e.store.Close())
+	}
+	return errors.Join(append(failed, e.ns.Close())...)
+}
+
+// acquire takes the engine's lock, or fails when the context ends first.
+func (e *Engine) acquire(ctx context.Context) error {
+	select {
+	case <-e.lock:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("another operation takes too long: %w", ctx.Err())
+	}
+}
+
+func (e *Engine) release() { e.lock <- struct{}{} }
+
+// locked runs f with the engine's lock.
+func (e *Engine) locked(ctx context.Context, f func() error) error {
+	if err := e.acquire(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	return f()
+}
+
+// desired is the plan's view of what should be, in a fixed order.
+func (e *Engine) desired() plan.Desired {
+	d := plan.Desired{Owner: e.owner, Features: e.features}
+	for _, n := range e.networks {
+		d.Networks = append(d.Networks, n.plan())
+	}
+	slices.SortFunc(d.Networks, func(a, b plan.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
+	return d
+}
+
+func (n *network) plan() plan.Network {
+	out := plan.Network{Network: n.Network}
+	for _, p := range n.endpoints {
+		if !p.leaving {
+			out.Endpoints = append(out.Endpoints, plan.Endpoint{Endpoint: p.Endpoint, Joined: p.joined})
+		}
+	}
+	slices.SortFunc(out.Endpoints, func(a, b plan.Endpoint) int { return a.IP.Compare(b.IP) })
+	return out
+}
+
+// ErrNoNetwork and ErrNoEndpoint say that an id is not known.
+var (
+	ErrNoNetwork  = errors.New("no such mcpnet network")
+	ErrNoEndpoint = errors.New("no such endpoint")
+)
+
+func (e *Engine) network(id string) (*network, error) {
+	n, ok := e.networks[id]
+	if !ok {
+		return nil, fmt.Errorf("network %s: %w", short(id), ErrNoNetwork)
+	}
+	return n, nil
+}
+
+func (e *Engine) endpoint(networkID, id string) (*network, *endpoint, error) {
+	n, err := e.network(networkID)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, ok := n.endpoints[id]
+	if !ok {
+		return nil, nil, fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(id), ErrNoEndpoint)
+	}
+	return n, p, nil
+}
+
+func short(id string) string { return id[:min(12, len(id))] }

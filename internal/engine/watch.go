@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// settle is how long a burst of changes may go on before it is repaired: a flush is one transaction, so short.
+	settle = 2 * time.Millisecond
+	// inspection is how often everything is compared without a reason: iptables-legacy tells nobody.
+	inspection = 10 * time.Second
+	// repairTime bounds one repair.
+	repairTime = 20 * time.Second
+)
+
+// Watch repairs what goes missing, until the context ends.
+func (e *Engine) Watch(ctx context.Context) {
+	lost := make(chan struct{}, 1)
+	go e.follow(ctx, func() {
+		select {
+		case lost <- struct{}{}:
+		default:
+		}
+	})
+	tick := time.NewTicker(inspection)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lost:
+			time.Sleep(settle)
+		case <-tick.C:
+		}
+		e.repair(ctx)
+	}
+}
+
+// follow keeps the kernel's notifications coming.
+func (e *Engine) follow(ctx context.Context, changed func()) {
+	for ctx.Err() == nil {
+		if err := e.nft.Watch(ctx, changed); err != nil && ctx.Err() == nil {
+			e.log.Warn("watch", "error", err)
+			changed()
+			time.Sleep(time.Second)
+		}
+	}
+}
+
+func (e *Engine) repair(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, repairTime)
+	defer cancel()
+	if _, err := e.Reconcile(ctx); err != nil {
+		e.log.Error("repair", "error", err)
+	}
+}
