@@ -1,0 +1,129 @@
+// Command mcpnet shows an operator what mcpnet does on this host.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/version"
+)
+
+// Exit codes: scripts can tell "not as it should be" from "could not look".
+const (
+	exitOK     = 0
+	exitDrift  = 1 // what was asked for is not in force
+	exitUsage  = 2
+	exitFailed = 3 // the question could not be answered
+)
+
+// errDrift makes a command that showed its result exit with exitDrift.
+var errDrift = errors.New("not everything is in force")
+
+// usageError is an error in the command line.
+type usageError struct{ error }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, out, complaints io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(complaints)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errDrift):
+		return exitDrift
+	case errors.As(err, &usage):
+		fmt.Fprintf(complaints, "mcpnet: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(complaints, "mcpnet: %v\n", err)
+	return exitFailed
+}
+
+// options are those of every command.
+type options struct {
+	socket  string
+	json    bool
+	timeout time.Duration
+}
+
+func newRoot() *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:   "mcpnet",
+		Short: "Show what mcpnet does on this host",
+		Long: `mcpnet gives MCP servers in containers a network on which they reach their gateway and nothing else.
+
+This command shows what is in force. Networks are made with the engine itself:
+
+  docker network create -d mcpnet --subnet 172.20.0.0/16 --ip-range 172.20.240.0/20 \
+    -o mcpnet.gateway=172.20.0.100:8080 mcp-secure
+
+Exit status: 0 as it should be, 1 something is not in force, 2 wrong usage, 3 the plugin could not be asked.`,
+		Example:       "  mcpnet status\n  mcpnet status --json | jq '.networks[].endpoints'\n  mcpnet plan",
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().StringVar(&o.socket, "socket", "/run/docker/plugins/mcpnet.sock", "the plugin's socket")
+	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
+	root.PersistentFlags().DurationVar(&o.timeout, "timeout", 15*time.Second, "how long to wait for the plugin")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newStatus(o), newPlan(o), newVersion(o))
+	for _, c := range append(root.Commands(), root) {
+		c.Args = noArgs
+	}
+	return root
+}
+
+// noArgs is cobra.NoArgs with the exit status of wrong usage.
+func noArgs(c *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(c, args); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// ask calls the plugin within the time that the user gave.
+func ask[T any](c *cobra.Command, o *options, call func(*operator.Client, context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
+	defer cancel()
+	return call(operator.NewClient(o.socket), ctx)
+}
+
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+func newVersion(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  mcpnet version\n  mcpnet version --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.json {
+				return printJSON(c.OutOrStdout(), map[string]string{"version": version.String()})
+			}
+			_, err := fmt.Fprintln(c.OutOrStdout(), "mcpnet", version.String())
+			return err
+		},
+	}
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpnet/mcpnet/internal/operator"
+)
+
+func newPlan(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "Print what would be changed now",
+		Long: `Print the steps that would make the kernel what the networks ask for, in the order they would be taken.
+
+The plugin takes them by itself within milliseconds of a change, so an empty plan is the usual answer.
+Exit status: 0 nothing to do, 1 steps to do.`,
+		Example: "  mcpnet plan\n  mcpnet plan --json | jq -r '.steps[]'",
+		RunE: func(c *cobra.Command, _ []string) error {
+			p, err := ask(c, o, (*operator.Client).Plan)
+			if err != nil {
+				return err
+			}
+			if err := printPlan(c, o, p); err != nil {
+				return err
+			}
+			if len(p.Steps) > 0 {
+				return errDrift
+			}
+			return nil
+		},
+	}
+}
+
+func printPlan(c *cobra.Command, o *options, p operator.Plan) error {
+	out := c.OutOrStdout()
+	if o.json {
+		return printJSON(out, p)
+	}
+	if len(p.Steps) == 0 {
+		_, err := fmt.Fprintln(out, "Nothing to do: the kernel is what the networks ask for.")
+		return err
+	}
+	for i, s := range p.Steps {
+		if _, err := fmt.Fprintf(out, "%3d  %s\n", i+1, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}

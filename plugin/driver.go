@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/docker/go-plugins-helpers/network"
+
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// driver answers the remote driver protocol with an engine. It never calls the Docker API: the engine that calls it
+// holds the container's lock.
+type driver struct {
+	log   *slog.Logger
+	ready chan struct{} // closed when engine or failure is set
+	// One of these is set before ready is closed.
+	engine  *engine.Engine
+	failure error
+	changed func() // asks for a look at the engine's list, later
+}
+
+func newDriver(log *slog.Logger) *driver { return &driver{log: log, ready: make(chan struct{})} }
+
+func (d *driver) serve(e *engine.Engine, changed func()) {
+	d.engine, d.changed = e, changed
+	close(d.ready)
+}
+
+func (d *driver) refuse(cause error) {
+	d.failure = cause
+	close(d.ready)
+}
+
+// call runs f in bounded time, once the plugin is ready.
+func (d *driver) call(name string, f func(context.Context, *engine.Engine) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	select {
+	case <-d.ready:
+	case <-ctx.Done():
+		return errors.New("mcpnet: still bringing the networks up; try again")
+	}
+	if d.failure != nil {
+		return fmt.Errorf("mcpnet: %w", d.failure)
+	}
+	if err := f(ctx, d.engine); err != nil {
+		d.log.Warn(name, "error", err)
+		return fmt.Errorf("mcpnet: %w", err)
+	}
+	return nil
+}
+
+// GetCapabilities answers before the plugin is ready: the engine asks while it starts.
+func (d *driver) GetCapabilities() (*network.CapabilitiesResponse, error) {
+	return &network.CapabilitiesResponse{Scope: network.LocalScope, ConnectivityScope: network.LocalScope}, nil
+}
+
+func (d *driver) CreateNetwork(r *network.CreateNetworkRequest) error {
+	err := d.call("create network", func(ctx context.Context, e *engine.Engine) error {
+		n, err := requestedNetwork(r)
+		if err != nil {
+			return err
+		}
+		return e.CreateNetwork(ctx, n)
+	})
+	if err == nil {
+		d.changed()
+	}
+	return err
+}
+
+func (d *driver) DeleteNetwork(r *network.DeleteNetworkRequest) error {
+	return d.call("delete network", func(ctx context.Context, e *engine.Engine) error {
+		return errors.Join(needID(r.NetworkID), e.DeleteNetwork(ctx, r.NetworkID))
+	})
+}
+
+func (d *driver) CreateEndpoint(r *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
+	response := &network.CreateEndpointResponse{}
+	err := d.call("create endpoint", func(ctx context.Context, e *engine.Engine) error {
+		n, err := findNetwork(ctx, e, r.NetworkID)
+		if err != nil {
+			return err
+		}
+		p, err := requestedEndpoint(n, r)
+		if err != nil {
+			return err
+		}
+		made, err := e.CreateEndpoint(ctx, p)
+		if err == nil && r.Interface.MacAddress == "" {
+			// The engine refuses an answer to what it said itself.
+			response.Interface = &network.EndpointInterface{MacAddress: made.MAC.String()}
+		}
+		return err
+	})
+	return response, err
+}
+
+func (d *driver) DeleteEndpoint(r *network.DeleteEndpointRequest) error {
+	return d.call("delete endpoint", func(ctx context.Context, e *engine.Engine) error {
+		return errors.Join(needID(r.NetworkID, r.EndpointID), e.DeleteEndpoint(ctx, r.NetworkID, r.EndpointID))
+	})
+}
+
+// Join gives a server no default route, and nobody docker_gwbridge: that would be full egress. A default route would
+// also let the engine ask the host's resolvers for the container.
+func (d *driver) Join(r *network.JoinRequest) (*network.JoinResponse, error) {
+	response := &network.JoinResponse{DisableGatewayService: true}
+	err := d.call("join", func(ctx context.Context, e *engine.Engine) error {
+		if err := needID(r.NetworkID, r.EndpointID); err != nil {
+			return err
+		}
+		a, err := e.Join(ctx, r.NetworkID, r.EndpointID)
+		if err != nil {
+			return err
+		}
+		response.InterfaceName = network.InterfaceName{SrcName: a.Interface, DstPrefix: "eth"}
+		if a.Gateway.IsValid() {
+			response.Gateway = a.Gateway.String()
+		}
+		return nil
+	})
+	if err == nil {
+		d.changed()
+	}
+	return response, err
+}
+
+func (d *driver) Leave(r *network.LeaveRequest) error {
+	return d.call("leave", func(ctx context.Context, e *engine.Engine) error {
+		return errors.Join(needID(r.NetworkID, r.EndpointID), e.Leave(ctx, r.NetworkID, r.EndpointID))
+	})
+}
+
+// EndpointInfo has nothing to tell.
+func (d *driver) EndpointInfo(*network.InfoRequest) (*network.InfoResponse, error) {
+	return &network.InfoResponse{Value: map[string]string{}}, nil
+}
+
+// The calls below are for drivers that span hosts or publish ports.
+
+func (d *driver) AllocateNetwork(*network.AllocateNetworkRequest) (*network.AllocateNetworkResponse, error) {
+	return nil, errors.New("mcpnet: networks of a swarm are not supported: create the network with --scope local on each host")
+}
+
+func (d *driver) FreeNetwork(*network.FreeNetworkRequest) error { return nil }
+
+func (d *driver) DiscoverNew(*network.DiscoveryNotification) error { return nil }
+
+func (d *driver) DiscoverDelete(*network.DiscoveryNotification) error { return nil }
+
+func (d *driver) ProgramExternalConnectivity(*network.ProgramExternalConnectivityRequest) error {
+	return nil
+}
+
+func (d *driver) RevokeExternalConnectivity(*network.RevokeExternalConnectivityRequest) error {
+	return nil
+}
+
+func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Network, error) {
+	if err := needID(id); err != nil {
+		return topology.Network{}, err
+	}
+	networks, err := e.Networks(ctx)
+	if err != nil {
+		return topology.Network{}, err
+	}
+	for _, n := range networks {
+		if n.ID == id {
+			return n, nil
+		}
+	}
+	return topology.Network{}, fmt.Errorf("network %.12s: %w: the plugin's store was lost and the engine's list is not read yet; start the container again",
+		id, engine.ErrNoNetwork)
+}
+
+// needID refuses a request without ids: an engine's retry can come with fields missing, and no id names everything.
+func needID(ids ...string) error {
+	for _, id := range ids {
+		if id == "" {
+			return errors.New("request without an id")
+		}
+	}
+	return nil
+}
+
+// requestedEndpoint reads a CreateEndpoint request.
+func requestedEndpoint(n topology.Network, r *network.CreateEndpointRequest) (topology.Endpoint, error) {
+	if err := needID(r.EndpointID); err != nil {
+		return topology.Endpoint{}, err
+	}
+	if r.Interface == nil || r.Interface.Address == "" {
+		return topology.Endpoint{}, fmt.Errorf("network %s: the engine gave the endpoint no IPv4 address", n.DisplayName())
+	}
+	address, err := netip.ParsePrefix(r.Interface.Address)
+	if err != nil {
+		return topology.Endpoint{}, fmt.Errorf("network %s: endpoint: %w", n.DisplayName(), err)
+	}
+	said, err := policy.ParseEndpoint(stringOptions(r.Options))
+	if err != nil {
+		return topology.Endpoint{}, err
+	}
+	p := topology.Endpoint{ID: r.EndpointID, NetworkID: n.ID, IP: address.Addr()}
+	if p.Role, p.Reason, err = n.RoleFor(p.IP, said.Role); err != nil {
+		return topology.Endpoint{}, err
+	}
+	if p.MAC, err = requestedMAC(n, p, r.Interface.MacAddress); err != nil {
+		return topology.Endpoint{}, err
+	}
+	return p, checkPorts(n, p, r.Options)
+}
+
+// requestedMAC takes the address that a user asked for. A gateway's is fixed: servers know it before it is there.
+func requestedMAC(n topology.Network, p topology.Endpoint, asked string) (topology.HardwareAddr, error) {
+	fixed := topology.MACFor(n.ID, p.IP)
+	if asked == "" {
+		return fixed, nil
+	}
+	mac, err := net.ParseMAC(asked)
+	if err != nil {
+		return nil, fmt.Errorf("--mac-address: %w", err)
+	}
+	if p.Role != topology.RoleServer && mac.String() != fixed.String() {
+		return nil, fmt.Errorf("--mac-address %s: the address of a gateway is fixed (%s): drop the option", asked, fixed)
+	}
+	return topology.HardwareAddr(mac), nil
+}

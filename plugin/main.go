@@ -1,0 +1,137 @@
+// Command mcpnet-plugin is the Docker network driver: it serves the remote driver protocol, keeps the kernel as the
+// store says, and repairs rules that go missing. It runs as a managed plugin (see config.json) or as a service.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/docker/go-plugins-helpers/network"
+
+	"github.com/mcpnet/mcpnet/internal/docker"
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/internal/version"
+)
+
+// hostRun is where a managed plugin sees the host's /run.
+const hostRun = "/host/run"
+
+type config struct {
+	socket, alias, store, dockerSocket, netns string
+	version                                   bool
+}
+
+func parseFlags() config {
+	run := "/run"
+	if _, err := os.Stat(hostRun); err == nil {
+		run = hostRun
+	}
+	c := config{}
+	flag.StringVar(&c.socket, "socket", "/run/docker/plugins/mcpnet.sock", "`path` of the driver's socket")
+	flag.StringVar(&c.alias, "alias", hostRun+"/docker/plugins/mcpnet.sock",
+		"`path` of a second socket, by which the engine finds the driver under the plain name mcpnet; empty: none")
+	flag.StringVar(&c.store, "store", "/var/lib/mcpnet", "`directory` of the networks and endpoints")
+	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock", "`path` of the engine's socket")
+	flag.StringVar(&c.netns, "netns", "", "`path` of the network namespace to work in; empty: this process's own")
+	flag.BoolVar(&c.version, "version", false, "print the version and exit")
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "mcpnet-plugin is the Docker network driver \"mcpnet\". Docker starts it as a managed plugin;\n"+
+			"the environment variable MCPNET_LOG (debug, info, warn, error) says how much it reports.\n\nOptions:\n")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if _, err := os.Stat(hostRun); err != nil && c.alias == hostRun+"/docker/plugins/mcpnet.sock" {
+		c.alias = ""
+	}
+	return c
+}
+
+func main() {
+	c := parseFlags()
+	if c.version {
+		fmt.Println(version.String())
+		return
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()}))
+	slog.SetDefault(log)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, c, log); err != nil {
+		log.Error("mcpnet-plugin ends", "error", err)
+		os.Exit(1)
+	}
+}
+
+func logLevel() slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(os.Getenv("MCPNET_LOG"))); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}
+
+// run serves the socket at once, since the engine waits for it, and holds every call back until the kernel is what the
+// store says. On SIGTERM it goes and leaves rules and links standing.
+func run(ctx context.Context, c config, log *slog.Logger) error {
+	d := newDriver(log)
+	handler := network.NewHandler(d)
+	serveOperator(handler, d)
+	listeners, err := listen(c, log)
+	if err != nil {
+		return err
+	}
+	defer listeners.close()
+	failed := make(chan error, 3)
+	for _, l := range listeners {
+		go func() { failed <- handler.Serve(l) }()
+	}
+
+	e, err := engine.Open(ctx, engine.Config{StoreDir: c.store, NetNS: c.netns, Owner: topology.OwnerDocker, Log: log})
+	if err != nil {
+		return waitRefusing(ctx, d, err)
+	}
+	defer e.Close()
+	if err := e.Start(ctx); err != nil {
+		return waitRefusing(ctx, d, err)
+	}
+	client, err := docker.Open(c.dockerSocket)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s := newSync(e, client, log)
+	d.serve(e, s.poke)
+	go e.Watch(ctx)
+	go s.run(ctx)
+
+	log.Info("mcpnet-plugin ready", "version", version.String())
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	}
+}
+
+// waitRefusing keeps answering every call with the reason why nothing works: a plugin that only died would show the
+// user nothing but a broken connection.
+func waitRefusing(ctx context.Context, d *driver, cause error) error {
+	d.refuse(cause)
+	<-ctx.Done()
+	return cause
+}
+
+// callTime bounds every call of the engine, which itself may wait for ever, with a container's lock held.
+const callTime = 9 * time.Second

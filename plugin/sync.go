@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/docker"
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+const (
+	// syncInterval is how often the engine's list is read without a reason.
+	syncInterval = 30 * time.Second
+	// syncPause gathers a burst of changes: fifty containers that start make one look, not fifty.
+	syncPause = 100 * time.Millisecond
+	// syncTime bounds one look.
+	syncTime = 10 * time.Second
+	// orphanAge is how long an endpoint may be missing from the engine's list before it is taken for a left-over.
+	orphanAge = 2 * time.Minute
+)
+
+// sync learns from the engine's list, beside the driver's calls, what those do not say.
+type sync struct {
+	engine *engine.Engine
+	docker *docker.Client
+	log    *slog.Logger
+	wake   chan struct{}
+	// missing is since when an endpoint is not in the engine's list.
+	missing   map[string]time.Time
+	collected bool
+}
+
+func newSync(e *engine.Engine, c *docker.Client, log *slog.Logger) *sync {
+	return &sync{engine: e, docker: c, log: log, wake: make(chan struct{}, 1), missing: map[string]time.Time{}}
+}
+
+// poke asks for a look soon. It never waits.
+func (s *sync) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *sync) run(ctx context.Context) {
+	go s.follow(ctx)
+	s.poke()
+	tick := time.NewTicker(syncInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+			time.Sleep(syncPause)
+		case <-tick.C:
+		}
+		if err := s.look(ctx); err != nil && ctx.Err() == nil {
+			s.log.Debug("engine's list", "error", err)
+			time.AfterFunc(time.Second, s.poke)
+		}
+	}
+}
+
+// follow keeps the engine's events coming. An engine that starts answers none yet.
+func (s *sync) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := s.docker.Changes(ctx, s.poke)
+		s.log.Debug("engine's events", "error", err)
+		s.poke()
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (s *sync) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, syncTime)
+	defer cancel()
+	listed, err := s.docker.Networks(ctx, isOurs)
+	if err != nil {
+		return err
+	}
+	attachments, err := s.docker.Attachments(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := s.networks(ctx, listed)
+	if err != nil {
+		return err
+	}
+	if err := s.endpoints(ctx, known, attachments); err != nil {
+		return err
+	}
+	if s.collected {
+		return nil
+	}
+	s.collected = true
+	return s.engine.Collect(ctx)
+}
+
+// isOurs knows the driver's names: the alias, and the reference under which the plugin is installed.
+func isOurs(driver string) bool {
+	name, _, _ := strings.Cut(driver, ":")
+	return name == "mcpnet" || strings.HasSuffix(name, "mcpnet/driver")
+}
+
+// networks rebuilds networks that the store lacks, and records what the engine tells of the others.
+func (s *sync) networks(ctx context.Context, listed []docker.Network) (map[string]topology.Network, error) {
+	have, err := s.engine.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]topology.Network{}
+	for _, n := range have {
+		known[n.ID] = n
+	}
+	for _, l := range listed {
+		n, ok := known[l.ID]
+		if !ok {
+			if n, err = s.rebuild(ctx, l); err != nil {
+				s.log.Error("network of the engine's list cannot be rebuilt", "network", l.Name, "error", err)
+				continue
+			}
+		}
+		n.Name, n.IPRange = l.Name, l.IPRange
+		if !n.IPRange.IsValid() {
+			n.IPRange = n.Subnet
+		}
+		known[l.ID] = n
+		if err := s.engine.Describe(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+func (s *sync) rebuild(ctx context.Context, l docker.Network) (topology.Network, error) {
+	n, err := wanted{id: l.ID, name: l.Name, options: l.Options, subnet: l.Subnet, ipRange: l.IPRange, gateway: l.Gateway, ipv6: l.IPv6, internal: l.Internal}.network()
+	if err != nil {
+		return n, err
+	}
+	s.log.Info("network rebuilt from the engine's list", "network", l.Name)
+	return n, s.engine.CreateNetwork(ctx, n)
+}
+
+// endpoints adopts what the store lacks, decides about candidates, and forgets what the engine does not know.
+func (s *sync) endpoints(ctx context.Context, known map[string]topology.Network, attachments []docker.Attachment) error {
+	var adopt []topology.Endpoint
+	listed := map[string]docker.Attachment{}
+	for _, a := range attachments {
+		n, ok := known[a.NetworkID]
+		if !ok {
+			continue
+		}
+		listed[a.EndpointID] = a
+		if p, err := adoptable(n, a); err == nil {
+			adopt = append(adopt, p)
+		}
+	}
+	if err := s.engine.Adopt(ctx, adopt); err != nil {
+		return err
+	}
+	have, err := s.engine.Endpoints(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range have {
+		if a, ok := listed[p.ID]; ok {
+			delete(s.missing, p.ID)
+			err = s.decide(ctx, p, a)
+		} else {
+			err = s.forget(ctx, p)
+		}
+		if err != nil {
+			s.log.Warn("endpoint", "error", err)
+		}
+	}
+	return nil
+}
+
+func adoptable(n topology.Network, a docker.Attachment) (topology.Endpoint, error) {
+	p := topology.Endpoint{ID: a.EndpointID, NetworkID: n.ID, IP: a.Address, Container: a.Container}
+	mac, err := net.ParseMAC(a.MAC)
+	if err != nil || !n.Subnet.Contains(a.Address) {
+		return p, fmt.Errorf("endpoint %.12s has no usable address", a.EndpointID)
+	}
+	p.MAC = topology.HardwareAddr(mac)
+	options := map[string]any{}
+	for k, v := range a.Options {
+		options[k] = v
+	}
+	said, err := policy.ParseEndpoint(stringOptions(options))
+	if err != nil {
+		return p, err
+	}
+	p.Role, p.Reason, err = n.RoleFor(a.Address, said.Role)
+	return p, err
+}
+
+// decide makes a candidate a gateway when the engine's record shows that its address was asked for.
+func (s *sync) decide(ctx context.Context, p topology.Endpoint, a docker.Attachment) error {
+	reason := ""
+	if p.Role == topology.RoleCandidate {
+		if a.Asked {
+			return s.engine.Promote(ctx, p.NetworkID, p.ID, fmt.Sprintf("address %s was asked for (container %s)", p.IP, a.Container))
+		}
+		reason = fmt.Sprintf("address %s is a gateway's, but the engine assigned it by itself: nothing passes. "+
+			"Start this container with another address (--ip), and keep the gateway's outside --ip-range", p.IP)
+	}
+	return s.engine.Annotate(ctx, p.NetworkID, p.ID, a.Container, reason)
+}
+
+func (s *sync) forget(ctx context.Context, p topology.Endpoint) error {
+	since, ok := s.missing[p.ID]
+	if !ok {
+		s.missing[p.ID] = time.Now()
+		return nil
+	}
+	if time.Since(since) < orphanAge {
+		return nil
+	}
+	delete(s.missing, p.ID)
+	s.log.Info("endpoint removed: the engine does not know it", "endpoint", p.ID, "address", p.IP.String())
+	return s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID)
+}
