@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/docker/go-plugins-helpers/network"
 
@@ -85,7 +86,7 @@ func (d *driver) DeleteNetwork(r *network.DeleteNetworkRequest) error {
 func (d *driver) CreateEndpoint(r *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
 	response := &network.CreateEndpointResponse{}
 	err := d.call("create endpoint", func(ctx context.Context, e *engine.Engine) error {
-		n, err := findNetwork(ctx, e, r.NetworkID)
+		n, err := d.describedNetwork(ctx, e, r)
 		if err != nil {
 			return err
 		}
@@ -179,6 +180,28 @@ func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Net
 	}
 	return topology.Network{}, fmt.Errorf("network %.12s: %w: the plugin's store was lost and the engine's list is not read yet; start the container again",
 		id, engine.ErrNoNetwork)
+}
+
+// describeTime is how long a gateway's start may wait for the engine's record of a network that was made just before.
+const describeTime = 2 * time.Second
+
+// describedNetwork finds the network and, for an endpoint at a gateway's address, waits a moment for the range that the
+// engine assigns from: only with it the address proves that it was asked for, and only now a default route can be given.
+// The range is read elsewhere; this call asks the engine nothing.
+func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine, r *network.CreateEndpointRequest) (topology.Network, error) {
+	n, err := findNetwork(ctx, e, r.NetworkID)
+	if err != nil || r.Interface == nil {
+		return n, err
+	}
+	address, _ := netip.ParsePrefix(r.Interface.Address)
+	for end := time.Now().Add(describeTime); n.Policy.IsGateway(address.Addr()) && !n.IPRange.IsValid() && time.Now().Before(end); {
+		d.changed()
+		time.Sleep(20 * time.Millisecond)
+		if n, err = findNetwork(ctx, e, r.NetworkID); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // needID refuses a request without ids: an engine's retry can come with fields missing, and no id names everything.

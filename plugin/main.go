@@ -108,7 +108,7 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		return err
 	}
 	defer client.Close()
-	s := newSync(e, client, log)
+	s := newRecorder(e, client, log)
 	d.serve(e, s.poke)
 	go e.Watch(ctx)
 	go s.run(ctx)

@@ -17,7 +17,7 @@ import (
 const (
 	// syncInterval is how often the engine's list is read without a reason.
 	syncInterval = 30 * time.Second
-	// syncPause gathers a burst of changes: fifty containers that start make one look, not fifty.
+	// syncPause parts two looks and so gathers a burst of changes: fifty containers that start make one look, not fifty.
 	syncPause = 100 * time.Millisecond
 	// syncTime bounds one look.
 	syncTime = 10 * time.Second
@@ -25,8 +25,8 @@ const (
 	orphanAge = 2 * time.Minute
 )
 
-// sync learns from the engine's list, beside the driver's calls, what those do not say.
-type sync struct {
+// recorder learns from the engine's list, beside the driver's calls, what those do not say.
+type recorder struct {
 	engine *engine.Engine
 	docker *docker.Client
 	log    *slog.Logger
@@ -36,19 +36,19 @@ type sync struct {
 	collected bool
 }
 
-func newSync(e *engine.Engine, c *docker.Client, log *slog.Logger) *sync {
-	return &sync{engine: e, docker: c, log: log, wake: make(chan struct{}, 1), missing: map[string]time.Time{}}
+func newRecorder(e *engine.Engine, c *docker.Client, log *slog.Logger) *recorder {
+	return &recorder{engine: e, docker: c, log: log, wake: make(chan struct{}, 1), missing: map[string]time.Time{}}
 }
 
 // poke asks for a look soon. It never waits.
-func (s *sync) poke() {
+func (s *recorder) poke() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (s *sync) run(ctx context.Context) {
+func (s *recorder) run(ctx context.Context) {
 	go s.follow(ctx)
 	s.poke()
 	tick := time.NewTicker(syncInterval)
@@ -58,18 +58,18 @@ func (s *sync) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
-			time.Sleep(syncPause)
 		case <-tick.C:
 		}
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("engine's list", "error", err)
 			time.AfterFunc(time.Second, s.poke)
 		}
+		time.Sleep(syncPause)
 	}
 }
 
 // follow keeps the engine's events coming. An engine that starts answers none yet.
-func (s *sync) follow(ctx context.Context) {
+func (s *recorder) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.docker.Changes(ctx, s.poke)
 		s.log.Debug("engine's events", "error", err)
@@ -81,7 +81,7 @@ func (s *sync) follow(ctx context.Context) {
 	}
 }
 
-func (s *sync) look(ctx context.Context) error {
+func (s *recorder) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTime)
 	defer cancel()
 	listed, err := s.docker.Networks(ctx, isOurs)
@@ -113,7 +113,7 @@ func isOurs(driver string) bool {
 }
 
 // networks rebuilds networks that the store lacks, and records what the engine tells of the others.
-func (s *sync) networks(ctx context.Context, listed []docker.Network) (map[string]topology.Network, error) {
+func (s *recorder) networks(ctx context.Context, listed []docker.Network) (map[string]topology.Network, error) {
 	have, err := s.engine.Networks(ctx)
 	if err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (s *sync) networks(ctx context.Context, listed []docker.Network) (map[strin
 	return known, nil
 }
 
-func (s *sync) rebuild(ctx context.Context, l docker.Network) (topology.Network, error) {
+func (s *recorder) rebuild(ctx context.Context, l docker.Network) (topology.Network, error) {
 	n, err := wanted{id: l.ID, name: l.Name, options: l.Options, subnet: l.Subnet, ipRange: l.IPRange, gateway: l.Gateway, ipv6: l.IPv6, internal: l.Internal}.network()
 	if err != nil {
 		return n, err
@@ -152,7 +152,7 @@ func (s *sync) rebuild(ctx context.Context, l docker.Network) (topology.Network,
 }
 
 // endpoints adopts what the store lacks, decides about candidates, and forgets what the engine does not know.
-func (s *sync) endpoints(ctx context.Context, known map[string]topology.Network, attachments []docker.Attachment) error {
+func (s *recorder) endpoints(ctx context.Context, known map[string]topology.Network, attachments []docker.Attachment) error {
 	var adopt []topology.Endpoint
 	listed := map[string]docker.Attachment{}
 	for _, a := range attachments {
@@ -206,7 +206,7 @@ func adoptable(n topology.Network, a docker.Attachment) (topology.Endpoint, erro
 }
 
 // decide makes a candidate a gateway when the engine's record shows that its address was asked for.
-func (s *sync) decide(ctx context.Context, p topology.Endpoint, a docker.Attachment) error {
+func (s *recorder) decide(ctx context.Context, p topology.Endpoint, a docker.Attachment) error {
 	reason := ""
 	if p.Role == topology.RoleCandidate {
 		if a.Asked {
@@ -218,7 +218,7 @@ func (s *sync) decide(ctx context.Context, p topology.Endpoint, a docker.Attachm
 	return s.engine.Annotate(ctx, p.NetworkID, p.ID, a.Container, reason)
 }
 
-func (s *sync) forget(ctx context.Context, p topology.Endpoint) error {
+func (s *recorder) forget(ctx context.Context, p topology.Endpoint) error {
 	since, ok := s.missing[p.ID]
 	if !ok {
 		s.missing[p.ID] = time.Now()

@@ -1,0 +1,119 @@
+// Package docker_test runs the product as a user does: the managed plugin in real Docker engines, real containers, real
+// packets. Every engine, and so every packet, is in network namespaces that the test made.
+package docker_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testnet"
+)
+
+// versions are the engines of the everyday run; MCPNET_ENGINES (comma-separated) names others.
+func versions() []string {
+	if v := os.Getenv("MCPNET_ENGINES"); v != "" {
+		return strings.Split(v, ",")
+	}
+	return []string{"20.10", "28.5"}
+}
+
+// onEveryEngine runs a test on each version, on a host of its own.
+func onEveryEngine(t *testing.T, f func(*testing.T, *lab)) {
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) { f(t, newLab(t, version)) })
+	}
+}
+
+// lab is an engine with the plugin on a host with an internet.
+type lab struct {
+	*testengine.Engine
+	t     *testing.T
+	world *testnet.World
+}
+
+const image = "mcpnet-test"
+
+func newLab(t *testing.T, version string) *lab {
+	t.Helper()
+	world := testnet.NewWorld(t)
+	l := &lab{t: t, world: world, Engine: testengine.Start(t, testengine.Options{Version: version, NetNS: world.Host.Path()})}
+	l.InstallPlugin(testengine.BuildPlugin(t), "MCPNET_LOG=debug")
+	l.Import(image, testengine.GoFile(t, "/bin/probe", "test/demo/probe"))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("engine's log, its end:\n%s", tail(l.Logs(), 60))
+		}
+	})
+	return l
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(s, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// createNetwork makes the network of the README's story, with more arguments of docker network create.
+func (l *lab) createNetwork(args ...string) {
+	l.t.Helper()
+	l.MustDocker(append(append([]string{"network", "create", "-d", "mcpnet", "--subnet", "172.20.0.0/16", "--ip-range", "172.20.240.0/20",
+		"-o", "mcpnet.gateway=172.20.0.100:8080"}, args...), "mcp-secure")...)
+}
+
+// serving is a shell script of a container that serves HTTP on ports.
+func serving(ports ...string) string {
+	script := "echo hello > /tmp/index.html; "
+	for _, p := range ports {
+		script += fmt.Sprintf("httpd -p %s -h /tmp; ", p)
+	}
+	return script + "exec sleep 1000"
+}
+
+func (l *lab) run(name, script string, args ...string) {
+	l.t.Helper()
+	l.MustDocker(append(append([]string{"run", "-d", "--name", name}, args...), image, "sh", "-c", script)...)
+}
+
+// attempt is what test/demo/probe prints.
+type attempt struct {
+	Answered bool
+	Detail   string
+	Took     time.Duration
+}
+
+// probe tries to reach something from a container: kind is http or dns.
+func (l *lab) probe(from, kind, target string) attempt {
+	l.t.Helper()
+	out := l.MustDocker("exec", from, "/bin/probe", kind, target)
+	var a attempt
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		l.t.Fatalf("probe: %v: %s", err, out)
+	}
+	return a
+}
+
+func (l *lab) reaches(from, target string) {
+	l.t.Helper()
+	var a attempt
+	for range 20 { // a service of a container needs a moment to listen
+		if a = l.probe(from, "http", target); a.Answered {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	l.t.Errorf("%s does not reach %s: %+v", from, target, a)
+}
+
+// answerLimit is the longest that a denial may take (P11).
+const answerLimit = 4 * time.Second
+
+func (l *lab) denied(from, target string) {
+	l.t.Helper()
+	if a := l.probe(from, "http", target); a.Answered || a.Took > answerLimit {
+		l.t.Errorf("%s → %s: answered %v after %v: %s", from, target, a.Answered, a.Took, a.Detail)
+	}
+}
