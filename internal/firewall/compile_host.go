@@ -44,9 +44,16 @@ func (c compiler) forwarding() []Rule {
 	rules = append(rules, c.egress()...)
 	to := is(OutIface, c.network.Bridge)
 	return append(rules,
+		c.resetFromBridge("egress-refused-tcp"),
 		Rule{ID: c.id("egress-refused"), Match: c.fromBridge(), Verdict: Reject, Count: true, Log: c.denyLog()},
 		Rule{ID: c.id("egress-answer"), Match: []Match{to, is(CTState, "established", "related")}, Verdict: Accept},
 		Rule{ID: c.id("inbound-refused"), Match: []Match{to}, Verdict: Drop, Count: true, Log: c.denyLog()})
+}
+
+// resetFromBridge refuses a connection at once: a TCP socket takes an ICMP refusal of its first segment for a passing
+// trouble and tries again for a second.
+func (c compiler) resetFromBridge(what string) Rule {
+	return Rule{ID: c.id(what), Match: c.fromBridge(is(IPProto, "tcp")), Verdict: ResetTCP, Count: true, Log: c.denyLog()}
 }
 
 func (c compiler) egress() []Rule {
@@ -87,6 +94,7 @@ func egressPorts(e policy.Egress) (tcp, udp []string) {
 func (c compiler) toHost() []Rule {
 	return []Rule{
 		{ID: c.id("host-answer"), Match: c.fromBridge(is(CTState, "established", "related")), Verdict: Accept},
+		c.resetFromBridge("host-refused-tcp"),
 		{ID: c.id("host-refused"), Match: c.fromBridge(), Verdict: Reject, Count: true, Log: c.denyLog()},
 	}
 }

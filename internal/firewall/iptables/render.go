@@ -148,6 +148,8 @@ func target(v firewall.Verdict) string {
 		return "-j DROP"
 	case firewall.Reject:
 		return "-j REJECT --reject-with icmp-admin-prohibited"
+	case firewall.ResetTCP:
+		return "-j REJECT --reject-with tcp-reset"
 	case firewall.Masquerade:
 		return "-j MASQUERADE"
 	}
