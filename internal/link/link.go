@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -24,7 +25,7 @@ const aliasPrefix = "mcpnet"
 
 // Links is the links of one network namespace.
 type Links struct {
-	handle  *netlink.Handle
+	handle  netlinksafe.Handle       // repeats dumps that a change interrupted
 	sockets map[int]*nl.SocketHandle // for requests that the library has no call for
 }
 
@@ -34,7 +35,7 @@ func Open(h ns.Handle) (*Links, error) {
 	if fd, ok := h.FD(); ok {
 		in = netns.NsHandle(fd)
 	}
-	handle, err := netlink.NewHandleAt(in, unix.NETLINK_ROUTE)
+	handle, err := netlinksafe.NewHandleAt(in, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
@@ -92,25 +93,17 @@ func (l *Links) Find(name string) (Link, error) {
 	return describe(found), nil
 }
 
-// dumpTries bounds how often a dump is repeated that the kernel says was interrupted by a change.
-const dumpTries = 5
-
 // List gives all links of the namespace.
 func (l *Links) List() ([]Link, error) {
-	for try := 1; ; try++ {
-		listed, err := l.handle.LinkList()
-		if errors.Is(err, netlink.ErrDumpInterrupted) && try < dumpTries {
-			continue
-		}
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return nil, fmt.Errorf("list links: %w", err)
-		}
-		out := make([]Link, len(listed))
-		for i, found := range listed {
-			out[i] = describe(found)
-		}
-		return out, nil
+	listed, err := l.handle.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
 	}
+	out := make([]Link, len(listed))
+	for i, found := range listed {
+		out[i] = describe(found)
+	}
+	return out, nil
 }
 
 func describe(l netlink.Link) Link {
