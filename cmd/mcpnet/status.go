@@ -57,7 +57,7 @@ func printStatus(out io.Writer, s engine.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "mcpnet %s (%s)\n", s.Version, s.Owner)
 	fmt.Fprintf(w, "Layers:\n")
-	fmt.Fprintf(w, "  nftables\t%s\n", layer(len(s.Networks) == 0, s.Layers.NFTables, "in force: table netdev mcpnet, table inet mcpnet"))
+	fmt.Fprintf(w, "  nftables\t%s\n", layer(len(s.Networks) == 0, s.Layers.NFTables, "in force: DOCKER-MCP from the ingress hook of every wire, priority -300"))
 	fmt.Fprintf(w, "  iptables\t%s\n", iptablesLayer(s.Layers, len(s.Networks) == 0))
 	fmt.Fprintf(w, "  fast answers\t%s\n", map[bool]string{true: "TCP reset on closed ports", false: "no TCP reset: a closed port is silent"}[s.Layers.Reset])
 	for _, problem := range s.Problems {
@@ -88,10 +88,16 @@ func iptablesLayer(l engine.Layers, unused bool) string {
 		return "not available on this host; nftables holds alone"
 	case unused:
 		return l.IPTables + " variant: nothing to hold: no network"
-	case l.DockerMCP == "":
-		return l.IPTables + " variant: nothing leads to DOCKER-MCP"
 	}
-	return fmt.Sprintf("%s variant: DOCKER-MCP from %s, MCP-INPUT from INPUT", l.IPTables, l.DockerMCP)
+	var places []string
+	for _, command := range []string{"iptables", "ip6tables"} {
+		if p, ok := l.DockerMCP[command]; ok {
+			places = append(places, fmt.Sprintf("%s %s rule %d", command, p.Chain, p.Rule))
+		} else {
+			places = append(places, command+": nothing leads there")
+		}
+	}
+	return fmt.Sprintf("%s variant: DOCKER-MCP from %s", l.IPTables, strings.Join(places, ", "))
 }
 
 func printNetwork(w io.Writer, p painter, n engine.NetworkStatus) {
@@ -127,13 +133,13 @@ func printEndpoints(w io.Writer, p painter, endpoints []engine.EndpointStatus) {
 		fmt.Fprintf(w, "  no endpoints\n")
 		return
 	}
-	fmt.Fprintf(w, "  ADDRESS\tROLE\tSTATE\tCONTAINER\tWIRE\n")
+	fmt.Fprintf(w, "  ADDRESS\tROLE\tSTATE\tCONTAINER\tWIRE\tSENT\tRECEIVED\n")
 	for _, e := range endpoints {
 		container := e.Container
 		if container == "" {
 			container = "endpoint " + e.ID[:min(12, len(e.ID))]
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", e.Address, e.Role, e.State, container, e.Wire)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\n", e.Address, e.Role, e.State, container, e.Wire, e.Sent.Packets, e.Received.Packets)
 		if e.Role == topology.RoleCandidate {
 			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn("quarantined"), e.Reason)
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
 	"github.com/mcpnet/mcpnet/internal/firewall/nft"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -27,8 +28,9 @@ type Layers struct {
 	Reset bool `json:"tcpReset"`
 	// IPTables is the variant in use, "nft" or "legacy", or "" where the host has none.
 	IPTables string `json:"iptables"`
-	// DockerMCP is the chain that leads to DOCKER-MCP, or "".
-	DockerMCP string `json:"dockerMcp"`
+	// DockerMCP tells where the jump to DOCKER-MCP stands in "iptables" and "ip6tables". In nftables the chain is gone to
+	// from the ingress hook of every wire, before all of them.
+	DockerMCP map[string]iptables.Position `json:"dockerMcp"`
 }
 
 // NetworkStatus is one network.
@@ -58,6 +60,10 @@ type EndpointStatus struct {
 	// State is "up", "down" (not joined), "unguarded" (its chain is missing: the wire is dead until it is back), or
 	// "gone" (its wire is missing).
 	State string `json:"state"`
+	// Sent and Received count what went over the wire since it was made, seen from the container, refused frames
+	// included.
+	Sent     nft.Counter `json:"sent"`
+	Received nft.Counter `json:"received"`
 }
 
 // Status reads what is in force.
@@ -110,6 +116,7 @@ func (e *Engine) networkStatus(n plan.Network, o plan.Observed, state nft.State)
 func endpointStatus(p plan.Endpoint, o plan.Observed) EndpointStatus {
 	s := EndpointStatus{ID: p.ID, Container: p.Container, Role: p.Role, Reason: p.Reason, Address: p.IP.String(), MAC: p.MAC.String(), Wire: p.Wire(), State: "down"}
 	wire, exists := o.Links[p.Wire()]
+	s.Sent, s.Received = nft.Counter(wire.In), nft.Counter(wire.Out)
 	_, guarded := o.Chains[firewall.NetDev][firewall.ChainName(p.Endpoint)]
 	switch {
 	case !exists:

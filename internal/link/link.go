@@ -62,7 +62,12 @@ type Link struct {
 	MTU    int
 	MAC    topology.HardwareAddr
 	Alias  string
+	In     Traffic // what the host received
+	Out    Traffic // what the host sent
 }
+
+// Traffic counts packets and bytes.
+type Traffic struct{ Packets, Bytes uint64 }
 
 // Owned reports whether the link is mcpnet's, and whose.
 func (l Link) Owned() (owner topology.Owner, id string, ok bool) {
@@ -108,8 +113,12 @@ func (l *Links) List() ([]Link, error) {
 
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
-	return Link{Name: a.Name, Index: a.Index, Master: a.MasterIndex, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU,
+	d := Link{Name: a.Name, Index: a.Index, Master: a.MasterIndex, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU,
 		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias}
+	if s := a.Statistics; s != nil {
+		d.In, d.Out = Traffic{s.RxPackets, s.RxBytes}, Traffic{s.TxPackets, s.TxBytes}
+	}
+	return d
 }
 
 // Bridge describes a network's bridge.

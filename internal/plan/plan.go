@@ -52,7 +52,12 @@ type Link struct {
 	MTU    int
 	Owner  topology.Owner // empty: not mcpnet's
 	ID     string         // of the network or endpoint it belongs to
+	// In and Out count what the link received and sent.
+	In, Out Traffic
 }
+
+// Traffic counts packets and bytes.
+type Traffic struct{ Packets, Bytes uint64 }
 
 // Step is one change of the kernel.
 type Step interface {
