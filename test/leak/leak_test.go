@@ -1,0 +1,83 @@
+package leak
+
+import (
+	"flag"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestMain lets more tests run at a time than there are processors: they wait
+// for the network most of the time, and each has a world of its own.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.parallel").Value.String() == flag.Lookup("test.parallel").DefValue {
+		_ = flag.Set("test.parallel", "8")
+	}
+	os.Exit(m.Run())
+}
+
+// TestLeaks runs every vector on an ordinary bridge, where each has to leak,
+// and on mcpnet, where none may.
+func TestLeaks(t *testing.T) {
+	t.Parallel()
+	var control, report Report
+	var both sync.WaitGroup
+	both.Go(func() {
+		seat, _ := NewSeat(t, "plain bridge", PlainBridge(t))
+		control = Run(t, seat)
+	})
+	both.Go(func() {
+		seat, _ := NewSeat(t, "mcpnet", NewMcpnet(t, nil))
+		report = Run(t, seat)
+	})
+	both.Wait()
+	t.Logf("control %.1f s, mcpnet %.1f s\n%s", control.Took.Seconds(), report.Took.Seconds(), Table(control, report))
+	checkControl(t, control)
+	checkHolds(t, report)
+}
+
+// TestVectors holds the table to its form.
+func TestVectors(t *testing.T) {
+	seen := map[string]bool{}
+	for _, v := range Vectors() {
+		if seen[v.ID] {
+			t.Errorf("%s: twice", v.ID)
+		}
+		seen[v.ID] = true
+		if v.About == "" || v.Aim == "" || v.Attack == nil {
+			t.Errorf("%s: incomplete", v.ID)
+		}
+		if !v.Attack.counts(v.Aim) {
+			t.Errorf("%s: aims at %s, which does not count as a leak", v.ID, v.Aim)
+		}
+	}
+}
+
+// checkControl fails for vectors that prove nothing.
+func checkControl(t *testing.T, r Report) {
+	t.Helper()
+	if !r.Reaches || !r.ReachesAfter {
+		t.Error("control: the gateway cannot be reached")
+	}
+	for _, f := range r.Void() {
+		t.Errorf("void: %s (%s) aims at %s, seen: %s", f.ID, f.About, f.Aim, f.summary())
+	}
+}
+
+// checkHolds fails for leaks, for slow answers and for a gateway out of reach.
+func checkHolds(t *testing.T, r Report) {
+	t.Helper()
+	if !r.Reaches || !r.ReachesAfter {
+		t.Errorf("%s: the gateway cannot be reached: before the attack %v, after it %v", r.Seat, r.Reaches, r.ReachesAfter)
+	}
+	if len(r.Leaks()) > 0 {
+		t.Errorf("%s", r)
+	}
+	for _, a := range r.Answers {
+		if !a.OK {
+			t.Errorf("%s: %s: %s after %v, want %s within %v", r.Seat, a.ID, a.Got, a.Took.Round(time.Microsecond), a.Want, a.Limit)
+		}
+	}
+}
