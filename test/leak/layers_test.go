@@ -39,6 +39,7 @@ func TestLayers(t *testing.T) {
 			}
 			report := Run(t, seat)
 			checkHolds(t, report)
+			checkDocumented(t, "iptables flushed", report)
 			t.Logf("%.1f s\n%s", report.Took.Seconds(), Table(report))
 		})
 	}
@@ -60,25 +61,44 @@ var afterFlush = map[string]string{
 	"P2/dhcp-discover": "a broadcast from 0.0.0.0 passes reverse path filtering",
 }
 
-// TestFlush takes all rules of nftables away, those of iptables-nft included.
-// The wires must be dead, the gateway with them. Packet sockets of the host do
-// see what arrives at its links, which is no service of the host's.
+// TestFlush takes the rules of nftables away. The wires must be dead, the
+// gateway with them. Packet sockets of the host do see what arrives at its
+// links, which is no service of the host's.
 func TestFlush(t *testing.T) {
 	t.Parallel()
-	seat, _ := NewSeat(t, "nft flushed", NewMcpnet(t, nil))
-	seat.Disturb = func() { seat.World.Host.Run("nft", "flush", "ruleset") }
-	report := Run(t, seat)
-	if !report.Before || report.Reaches || report.ReachesAfter {
+	tests := []struct {
+		name  string
+		flush string
+		known map[string]string
+	}{
+		{"nftables flushed", "flush ruleset", afterFlush}, // those of iptables-nft too
+		{"iptables alone", "delete table netdev mcpnet; delete table inet mcpnet", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			seat, _ := NewSeat(t, test.name, NewMcpnet(t, nil))
+			seat.Disturb = func() { seat.World.Host.Run("nft", test.flush) }
+			report := Run(t, seat)
+			checkDead(t, report, test.known)
+			checkDocumented(t, test.name, report)
+		})
+	}
+}
+
+func checkDead(t *testing.T, r Report, known map[string]string) {
+	t.Helper()
+	if !r.Before || r.Reaches || r.ReachesAfter {
 		t.Errorf("gateway reached before the flush %v, after it %v, after the attack %v; want true, false, false",
-			report.Before, report.Reaches, report.ReachesAfter)
+			r.Before, r.Reaches, r.ReachesAfter)
 	}
 	taps := 0
-	for _, f := range report.Leaks() {
+	for _, f := range r.Leaks() {
 		switch {
 		case f.TapOnly():
 			taps++
-		case afterFlush[f.ID] != "":
-			t.Logf("known: %s (%s): %s", f.ID, afterFlush[f.ID], f.summary())
+		case known[f.ID] != "":
+			t.Logf("known: %s (%s): %s", f.ID, known[f.ID], f.summary())
 		default:
 			t.Errorf("open after a flush: %s: %s: %s", f.ID, f.About, f.summary())
 		}
@@ -86,5 +106,5 @@ func TestFlush(t *testing.T) {
 	if taps == 0 {
 		t.Error("no packet socket of the host saw anything: the suite does not see what a wire lets in")
 	}
-	t.Logf("%d of %d vectors seen by packet sockets alone", taps, len(report.Findings))
+	t.Logf("%d of %d vectors seen by packet sockets alone", taps, len(r.Findings))
 }

@@ -36,6 +36,7 @@ func TestLeaks(t *testing.T) {
 	t.Logf("control %.1f s, mcpnet %.1f s\n%s", control.Took.Seconds(), report.Took.Seconds(), Table(control, report))
 	checkControl(t, control)
 	checkHolds(t, report)
+	checkDocumented(t, "everything in force", report)
 }
 
 // TestVectors holds the table to its form.
