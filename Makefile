@@ -1,0 +1,73 @@
+# mcpnet: `make help` says what there is.
+export CGO_ENABLED := 0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PREFIX ?= /usr/local
+# Git refuses to look into the tree of another user; a version is not worth a failure.
+VCS := $(if $(shell git status --porcelain 2>/dev/null >/dev/null && echo yes),auto,false)
+GOBUILD := go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w'
+# Packages without effects: cheap enough for the race detector.
+PURE := $(addprefix ./,$(wildcard internal/policy internal/topology internal/firewall internal/plan internal/store internal/engine))
+# Engines, namespaces and packages need root; everything else keeps its environment.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env HOME=/root "PATH=$(PATH)" "GOENV=$(shell go env GOENV)")
+say = @echo "== $(1)"
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' Makefile
+
+build: ## build/mcpnet-plugin and build/mcpnet
+	$(GOBUILD) -o build/mcpnet-plugin ./plugin
+	$(GOBUILD) -o build/mcpnet ./cmd/mcpnet
+
+rootfs: build ## build/plugin: what `docker plugin create` takes
+	scripts/plugin-rootfs.sh build/plugin/rootfs build/mcpnet-plugin
+	cp config.json build/plugin/config.json
+
+plugin: rootfs ## the plugin, installed into the engine at DOCKER_HOST
+	scripts/plugin-install.sh build/plugin
+
+install: plugin ## the plugin as above, and the command into PREFIX/bin
+	install -D -m 755 build/mcpnet $(DESTDIR)$(PREFIX)/bin/mcpnet
+
+demo: deps ## what a server reaches, and what not (in an engine of its own, or at DOCKER_HOST)
+	$(if $(DOCKER_HOST),,$(AS_ROOT) scripts/engine-tree.sh sid)
+	$(AS_ROOT) go run ./test/demo
+
+test: deps ## everything that CI runs
+	$(if $(AS_ROOT),$(AS_ROOT) $(MAKE) checked,@$(MAKE) --no-print-directory checked)
+
+checked: lint build
+	scripts/engine-tree.sh bookworm sid
+	$(call say,race detector)
+	CGO_ENABLED=1 go test -race $(PURE)
+	$(call say,all tests but those with engines)
+	go test -p 1 -timeout 20m $$(go list ./... | grep -v /test/docker)
+	$(call say,tests with Docker engines)
+	go test -v -timeout 40m ./test/docker
+	scripts/leftovers.sh
+
+test-engines: deps ## the tests with real engines, on every version there is (builds Docker 29)
+	$(AS_ROOT) scripts/engine-tree.sh bookworm sid moby29
+	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./test/...
+
+bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about ten minutes)
+	$(AS_ROOT) scripts/engine-tree.sh sid
+	$(AS_ROOT) go run ./test/bench
+
+lint: ## gofmt, vet, staticcheck, shellcheck
+	$(call say,lint)
+	@files=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')); \
+		if [ -n "$$files" ]; then echo "gofmt: $$files"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	shellcheck scripts/*.sh .ci/run
+
+golden: ## write the golden files of tests anew
+	$(AS_ROOT) go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u) -update
+
+deps: ## what building and testing needs, on Debian and Ubuntu
+	@scripts/deps.sh
+
+clean: ## build/, and nothing else
+	rm -rf build
+
+.PHONY: help build rootfs plugin install demo test checked test-engines bench lint golden deps clean

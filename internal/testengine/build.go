@@ -1,0 +1,95 @@
+package testengine
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// module is the import path below which everything is built.
+const module = "github.com/mcpnet/mcpnet"
+
+// GoFile builds a program of this module, named by its directory, as a file of
+// an image. It is static: an image has no libraries.
+func GoFile(t T, path, dir string) File {
+	t.Helper()
+	return File{Path: path, Source: goBuild(t, dir)}
+}
+
+// BuildPlugin builds the managed plugin from the sources as they are and returns
+// the directory that InstallPlugin takes.
+func BuildPlugin(t T) string {
+	t.Helper()
+	root := ModuleRoot(t)
+	dir := tempDir(t)
+	config, err := os.ReadFile(filepath.Join(root, "config.json"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "config.json"), config, 0o644)
+	}
+	if err != nil {
+		t.Fatalf("plugin: %v", err)
+	}
+	output(t, exec.Command(filepath.Join(root, "scripts/plugin-rootfs.sh"),
+		filepath.Join(dir, "rootfs"), goBuild(t, "plugin")))
+	return dir
+}
+
+// ModuleRoot is the directory of go.mod.
+func ModuleRoot(t T) string {
+	t.Helper()
+	return strings.TrimSpace(output(t, exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module)))
+}
+
+func goBuild(t T, dir string) string {
+	t.Helper()
+	binary := filepath.Join(tempDir(t), filepath.Base(dir))
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, module+"/"+dir)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output(t, cmd)
+	return binary
+}
+
+// tempDir is a directory that goes with the test. Its name tells whose it is, so
+// that the next program can remove those of killed ones.
+func tempDir(t T) string {
+	t.Helper()
+	const prefix = "mcpnet-test-"
+	sweep(filepath.Join(os.TempDir(), prefix+"*"), prefix, os.RemoveAll)
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// sweep removes what matches the pattern and belongs to a program that has
+// ended: its pid follows the prefix in the name.
+func sweep(pattern, prefix string, remove func(string) error) {
+	found, _ := filepath.Glob(pattern)
+	for _, path := range found {
+		rest := strings.TrimPrefix(filepath.Base(path), prefix)
+		owner, _, _ := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(owner)
+		if err == nil && unix.Kill(pid, 0) == unix.ESRCH {
+			remove(path)
+		}
+	}
+}
+
+// output runs a command that has to succeed.
+func output(t T, cmd *exec.Cmd) string {
+	t.Helper()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
