@@ -184,10 +184,19 @@ func (c compiler) gateways() []Rule {
 		rules = append(rules, Rule{ID: c.id("audit-answer"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(c.gatewayIP, IPSrc)}), Verdict: toWire})
 	}
 	return append(rules,
+		c.closedServer(bridgeMAC),
 		Rule{ID: c.id("arp-server"), Match: all(anyARP, []Match{is(ARPOp, "request")}), Verdict: AnswerARP{c.serverMAC}},
 		Rule{ID: c.id("arp-bridge"), Match: all(anyARP, []Match{is(ARPDstIP, c.network.BridgeAddr.String())}), Verdict: Accept},
 		Rule{ID: c.id("to-host"), Match: []Match{is(EtherType, "ip"), is(EtherDst, bridgeMAC)}, Verdict: Accept},
 		c.jumpRefused())
+}
+
+// closedServer answers a gateway's segment to a server that has no way there: a port that gateway.connect leaves out, or a
+// connection that nothing remembers any more.
+func (c compiler) closedServer(bridgeMAC string) Rule {
+	rule := c.closedPort()
+	rule.ID, rule.Match = c.id("closed-server"), all(plainTCP, []Match{IsNot{EtherDst, bridgeMAC}})
+	return rule
 }
 
 // connect lets a gateway open connections to servers and remembers each, so that only its replies pass. Frames to the

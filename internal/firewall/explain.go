@@ -49,78 +49,116 @@ func (r Ruleset) Explain(h Hook, p Packet) Outcome {
 }
 
 func (r Ruleset) walk(c Chain, p Packet) Outcome {
+	w := walk{r, p, Outcome{Remembered: map[string]Element{}, Forgotten: map[string]Element{}}}
 	policy := c.Policy
 	for {
-		rule, outcome, found := r.first(c, p)
+		rule, found := w.first(c)
 		if !found {
-			return Outcome{Verdict: policy}
+			return w.end(policy, "")
 		}
 		next, isGoto := rule.Verdict.(Goto)
 		if !isGoto {
-			return outcome
+			return w.end(rule.Verdict, rule.ID)
 		}
 		c, found = r.Chain(c.Family, next.Chain)
 		if !found {
-			return Outcome{Verdict: Drop, RuleID: rule.ID}
+			return w.end(Drop, rule.ID)
 		}
 	}
+}
+
+// walk is a packet's way through chains. What a rule remembers or forgets holds at once, for the rules behind it too:
+// a rule whose map then lacks the key does not decide, but it has done that.
+type walk struct {
+	rules   Ruleset
+	packet  Packet
+	outcome Outcome
+}
+
+func (w *walk) end(v Verdict, id string) Outcome {
+	w.outcome.Verdict, w.outcome.RuleID = v, id
+	return w.outcome
 }
 
 // first finds the first rule of a chain that decides about the packet.
-func (r Ruleset) first(c Chain, p Packet) (Rule, Outcome, bool) {
+func (w *walk) first(c Chain) (Rule, bool) {
 	for _, rule := range c.Rules {
-		if !r.matches(c.Family, rule.Match, p) {
-			continue
-		}
-		if o, ok := r.decide(c.Family, rule, p); ok {
-			return rule, o, true
+		missed := func(m Match) bool { return !w.holds(c.Family, m) }
+		if !slices.ContainsFunc(rule.Match, missed) && w.decides(c.Family, rule) {
+			return rule, true
 		}
 	}
-	return Rule{}, Outcome{}, false
+	return Rule{}, false
 }
 
-func (r Ruleset) decide(f Family, rule Rule, p Packet) (Outcome, bool) {
-	o := Outcome{Verdict: rule.Verdict, RuleID: rule.ID, Remembered: map[string]Element{}, Forgotten: map[string]Element{}}
+func (w *walk) decides(f Family, rule Rule) bool {
 	for _, s := range rule.Do {
 		switch s := s.(type) {
 		case Remember:
-			o.Remembered[s.Set] = Element{Key: p.values(s.Fields)}
+			w.outcome.Remembered[s.Set] = Element{Key: w.packet.values(s.Fields)}
+			delete(w.outcome.Forgotten, s.Set)
 		case Forget:
-			o.Forgotten[s.Set] = Element{Key: p.values(s.Fields)}
+			w.outcome.Forgotten[s.Set] = Element{Key: w.packet.values(s.Fields)}
+			delete(w.outcome.Remembered, s.Set)
 		}
 	}
+	set, fields := "", []Field{ARPDstIP}
 	switch v := rule.Verdict.(type) {
 	case Forward:
-		e, ok := r.lookup(f, v.Map, p.values(v.Fields))
-		o.Out = e.Data
-		return o, ok
+		set, fields = v.Map, v.Fields
 	case AnswerARP:
-		e, ok := r.lookup(f, v.Map, p.values([]Field{ARPDstIP}))
-		o.Out = e.Data
-		return o, ok
+		set = v.Map
+	default:
+		return true
 	}
-	return o, true
+	e, ok := w.rules.lookup(f, set, w.packet.values(fields))
+	w.outcome.Out = e.Data
+	return ok
 }
 
-func (r Ruleset) matches(f Family, matches []Match, p Packet) bool {
-	return !slices.ContainsFunc(matches, func(m Match) bool { return !r.holds(f, m, p) })
-}
-
-func (r Ruleset) holds(f Family, m Match, p Packet) bool {
+func (w *walk) holds(f Family, m Match) bool {
 	switch m := m.(type) {
 	case Shape:
-		return p.Shapes[m]
+		return w.packet.Shapes[m]
 	case Is:
-		value, ok := p.Fields[m.Field]
+		value, ok := w.packet.Fields[m.Field]
 		return ok && slices.ContainsFunc(m.Values, func(want string) bool { return covers(want, value) })
 	case IsNot:
-		value, ok := p.Fields[m.Field]
+		value, ok := w.packet.Fields[m.Field]
 		return ok && !covers(m.Value, value)
 	case In:
-		_, ok := r.lookup(f, m.Set, p.values(m.Fields))
-		return ok
+		return w.has(f, m.Set, w.packet.values(m.Fields))
 	}
 	return false
+}
+
+func (w *walk) has(f Family, set string, key []string) bool {
+	if e, ok := w.outcome.Forgotten[set]; ok && slices.Equal(e.Key, key) {
+		return false
+	}
+	if e, ok := w.outcome.Remembered[set]; ok && slices.Equal(e.Key, key) {
+		return true
+	}
+	_, ok := w.rules.lookup(f, set, key)
+	return ok
+}
+
+// After is the rule set as an outcome leaves it: with what it remembered, without what it forgot.
+func (r Ruleset) After(o Outcome) Ruleset {
+	r.Sets = slices.Clone(r.Sets)
+	for i := range r.Sets {
+		s := &r.Sets[i]
+		for _, change := range []map[string]Element{o.Remembered, o.Forgotten} {
+			if e, ok := change[s.Name]; ok {
+				same := func(other Element) bool { return slices.Equal(other.Key, e.Key) }
+				s.Elements = slices.DeleteFunc(slices.Clone(s.Elements), same)
+			}
+		}
+		if e, ok := o.Remembered[s.Name]; ok {
+			s.Elements = append(s.Elements, e)
+		}
+	}
+	return r
 }
 
 func (r Ruleset) lookup(f Family, set string, key []string) (Element, bool) {

@@ -52,16 +52,23 @@ func Decode(device string, frame []byte) Packet {
 	return p
 }
 
+// decodeIPv4 reads as far as the header goes: rules ask for one field after the other.
 func (p Packet) decodeIPv4(b []byte) {
+	p.Shapes[PlainIPv4] = len(b) > 0 && b[0] == 0x45
+	p.Shapes[Unfragmented] = len(b) >= 8 && binary.BigEndian.Uint16(b[6:8])&0x3fff == 0
+	if len(b) >= 10 {
+		p.Fields[IPProto] = protocolText(b[9])
+	}
+	if len(b) >= 16 {
+		p.Fields[IPSrc] = addrText(b[12:16])
+	}
 	if len(b) < 20 {
 		return
 	}
-	p.Shapes[PlainIPv4] = b[0] == 0x45
-	p.Shapes[Unfragmented] = binary.BigEndian.Uint16(b[6:8])&0x3fff == 0
-	p.Fields[IPSrc] = addrText(b[12:16])
 	p.Fields[IPDst] = addrText(b[16:20])
-	p.Fields[IPProto] = protocolText(b[9])
-	if header := int(b[0]&0xf) * 4; header >= 20 && len(b) >= header {
+	// The kernel looks for a transport header only where version and lengths agree with each other and with the frame.
+	header, total := int(b[0]&0xf)*4, int(binary.BigEndian.Uint16(b[2:4]))
+	if b[0]>>4 == 4 && header >= 20 && header <= total && total <= len(b) {
 		p.decodeTransport(b[9], b[header:])
 	}
 }

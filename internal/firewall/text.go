@@ -26,9 +26,12 @@ func (r Ruleset) LoadText() string {
 	return b.String()
 }
 
-// UnloadText removes what LoadText made. Chains go before the sets they look up.
+// UnloadText removes what LoadText made, as far as it is there. Chains go before the sets they look up.
 func (r Ruleset) UnloadText() string {
 	var b strings.Builder
+	for _, f := range r.families() {
+		fmt.Fprintf(&b, "add table %s %s\n", f, TableName)
+	}
 	for _, c := range r.Chains {
 		fmt.Fprintf(&b, "add chain %s\nflush chain %s\n", c.declaration(), c.path())
 	}

@@ -124,15 +124,16 @@ func (f *Firewall) Ensure(ctx context.Context, networks ...Network) error {
 	})
 }
 
-// Missing reports whether a chain or a jump of the networks is gone.
+// Missing reports whether a chain or a jump of the networks is gone, or rules of a chain.
 func (f *Firewall) Missing(networks ...Network) (missing bool, err error) {
 	err = f.ns.Do(func() error {
 		for _, j := range f.jumps(networks) {
 			t := f.tables[j.protocol]
 			if j.target != "" {
-				if ok, err := t.ChainExists(j.table, j.target); err != nil || !ok {
+				// The first line declares the chain.
+				if listed, err := t.List(j.table, j.target); err != nil || len(listed)-1 < j.rules {
 					missing = true
-					return err
+					return nil //nolint:nilerr // a missing chain is an error of List
 				}
 			}
 			if ok, err := t.Exists(j.table, j.chain, j.rule()...); err != nil || !ok {
@@ -164,16 +165,21 @@ func (f *Firewall) Remove(ctx context.Context, bridge string) error {
 func (f *Firewall) unlink(t *goiptables.IPTables, bridge string, gone map[string][]string) error {
 	for _, h := range hooks {
 		p := places[h]
-		if ok, err := t.ChainExists(p.table, p.prefix+bridge); err != nil {
+		own, err := t.ChainExists(p.table, p.prefix+bridge)
+		if err != nil {
 			return err
-		} else if ok {
+		}
+		if own {
 			gone[p.table] = append(gone[p.table], p.prefix+bridge)
 		}
 		if ok, _ := t.ChainExists(p.table, p.dispatch); !ok {
 			continue
 		}
-		if err := t.DeleteIfExists(p.table, p.dispatch, "-j", p.prefix+bridge); err != nil {
-			return err
+		// Asking for a jump to a chain that does not exist is an error. Not every network has one in every table.
+		if own {
+			if err := t.DeleteIfExists(p.table, p.dispatch, "-j", p.prefix+bridge); err != nil {
+				return err
+			}
 		}
 		if err := f.unlinkDispatch(t, p, gone); err != nil {
 			return err
@@ -217,6 +223,7 @@ type jump struct {
 	protocol             goiptables.Protocol
 	table, chain, target string
 	match                []string
+	rules                int  // the fewest that the target has
 	first                bool // the chain's other rules belong to somebody else, or follow
 }
 
@@ -244,9 +251,14 @@ func (f *Firewall) jumps(networks []Network) []jump {
 
 func networkJumps(protocol goiptables.Protocol, p place, h firewall.Hook, networks []Network) (out []jump) {
 	for _, n := range networks {
+		text := RestoreText(n.Bridge, n.Host)
+		if protocol == goiptables.ProtocolIPv6 {
+			text = RestoreText6(n.Bridge)
+		}
 		for _, c := range n.Host.Chains {
 			if c.Hook == h {
-				out = append(out, jump{protocol: protocol, table: p.table, chain: p.dispatch, target: p.prefix + n.Bridge})
+				target := p.prefix + n.Bridge
+				out = append(out, jump{protocol: protocol, table: p.table, chain: p.dispatch, target: target, rules: strings.Count(text, "-A "+target+" ")})
 			}
 		}
 	}

@@ -25,7 +25,7 @@ type State struct {
 	Chains map[firewall.Family]map[string][]string
 	// Counters gives the counters of rules by id, summed over chains.
 	Counters map[string]Counter
-	// Elements gives the number of elements of each map in table netdev mcpnet that endpoints fill.
+	// Elements gives the number of elements of each set and map in table netdev mcpnet, those that rules fill left out.
 	Elements map[string]int
 }
 
@@ -45,17 +45,6 @@ func (f *Firewall) Observe() (State, error) {
 		}
 	}
 	return state, f.elements(state)
-}
-
-// HasChain looks for one chain, at a cost that does not depend on how many there are.
-func (f *Firewall) HasChain(c firewall.Chain) (bool, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, err := f.conn.ListChain(table(c.Family), c.Name)
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
@@ -170,7 +159,7 @@ func decodeCounterData(d *netlink.AttributeDecoder, counter *Counter) error {
 	return nil
 }
 
-// elements counts the elements of endpoints' maps.
+// elements counts the elements of sets.
 func (f *Firewall) elements(state State) error {
 	if len(state.Chains[firewall.NetDev]) == 0 {
 		return nil
@@ -183,7 +172,7 @@ func (f *Firewall) elements(state State) error {
 		return fmt.Errorf("list sets: %w", err)
 	}
 	for _, s := range sets {
-		if !s.IsMap || s.Anonymous {
+		if s.Anonymous || s.HasTimeout {
 			continue
 		}
 		elements, err := f.conn.GetSetElements(s)

@@ -95,13 +95,13 @@ func ownName() string {
 // hostChains are the chains of iptables-nft whose loss takes ours out of the way of packets.
 var hostChains = []string{"FORWARD", "INPUT", "POSTROUTING", "DOCKER-USER", "DOCKER-MCP"}
 
-// concerns reports whether a message takes something away, or puts a rule, where mcpnet's rules are.
+// concerns reports whether a message takes something away, or puts a rule or an element, where mcpnet's rules are.
 func concerns(m netlink.Message) bool {
 	var removal bool
 	switch messageType(m) {
 	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
 		removal = true
-	case unix.NFT_MSG_NEWRULE:
+	case unix.NFT_MSG_NEWRULE, unix.NFT_MSG_NEWSETELEM:
 	default:
 		return false
 	}

@@ -1,0 +1,95 @@
+package nft_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWatch(t *testing.T) {
+	b := newBench(t)
+	b.load()
+	guards := b.servers(0, 2)
+	check(t, b.nft.Guard(guards...))
+	seen := make(chan struct{}, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.nft.Watch(ctx, func() { seen <- struct{}{} }) }()
+	waitForWatch(t, b, seen)
+
+	quiet := func(what string) {
+		t.Helper()
+		select {
+		case <-seen:
+			t.Errorf("%s is reported", what)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	check(t, b.nft.Guard(guards...))
+	check(t, b.nft.Unguard(plain(guards[1:])...))
+	quiet("our own transaction")
+	b.ns.Run("nft", "add", "table", "inet", "others")
+	b.ns.Run("nft", "add", "chain", "inet", "others", "c")
+	b.ns.Run("nft", "delete", "table", "inet", "others")
+	quiet("somebody else's table")
+
+	loud := func(args ...string) {
+		t.Helper()
+		began := time.Now()
+		b.ns.Run("nft", args...)
+		select {
+		case <-seen:
+			t.Logf("nft %v: seen after %v", args, time.Since(began))
+		case <-time.After(2 * time.Second):
+			t.Errorf("nft %v is not seen", args)
+		}
+		drain(seen)
+	}
+	loud("flush", "chain", "netdev", "mcpnet", guards[0].Chain.Name)
+	loud("insert", "rule", "netdev", "mcpnet", "DOCKER-MCP.mcp-secure", "accept")
+	loud("flush", "map", "netdev", "mcpnet", "mcp-secure.wire")
+	loud("delete", "rule", "netdev", "mcpnet", "DOCKER-MCP.mcp-secure", "handle", handleOf(b, "mcp-secure/gateway-tcp"))
+	loud("flush", "ruleset")
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second):
+		t.Error("Watch goes on after its context ended")
+	}
+}
+
+// waitForWatch changes something until it is seen: the watch starts in its own time.
+func waitForWatch(t *testing.T, b *bench, seen chan struct{}) {
+	t.Helper()
+	for range 100 {
+		b.ns.Run("nft", "add", "rule", "inet", "mcpnet", "input.mcp-secure", "accept")
+		select {
+		case <-seen:
+			time.Sleep(20 * time.Millisecond)
+			drain(seen)
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	t.Fatal("the watch sees nothing")
+}
+
+func drain(c chan struct{}) {
+	time.Sleep(5 * time.Millisecond)
+	for len(c) > 0 {
+		<-c
+	}
+}
+
+func handleOf(b *bench, id string) string {
+	b.t.Helper()
+	for _, line := range strings.Split(b.ns.Run("nft", "-a", "list", "table", "netdev", "mcpnet"), "\n") {
+		if _, handle, ok := strings.Cut(line, fmt.Sprintf("comment %q # handle ", id)); ok {
+			return handle
+		}
+	}
+	b.t.Fatalf("no rule %s", id)
+	return ""
+}
