@@ -61,13 +61,22 @@ func (c *Client) Networks(ctx context.Context, ours func(driver string) bool) ([
 	return out, nil
 }
 
-// addressing takes a network's first pool. The engine's list leaves the gateway out where the user named none; it is
-// the pool's first address then.
+// addressing takes a network's first pool. The engine's list leaves the gateway out where the user named none.
 func (n *Network) addressing(c network.IPAMConfig) {
 	n.Subnet, n.IPRange, n.Gateway = c.Subnet, c.IPRange, c.Gateway
 	if !n.Gateway.IsValid() && c.Subnet.IsValid() {
-		n.Gateway = c.Subnet.Masked().Addr().Next()
+		n.Gateway = firstAssigned(c.Subnet, c.IPRange)
 	}
+}
+
+// firstAssigned is the address that the engine takes for the bridge by itself: the first of the range, even where that
+// ends in zero, but never the subnet's own.
+func firstAssigned(subnet, ipRange netip.Prefix) netip.Addr {
+	first := subnet.Masked().Addr()
+	if ipRange.IsValid() && ipRange.Masked().Addr() != first {
+		return ipRange.Masked().Addr()
+	}
+	return first.Next()
 }
 
 // Attachment is a container's endpoint on a network, as the engine's list shows it.

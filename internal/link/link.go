@@ -25,6 +25,7 @@ const aliasPrefix = "mcpnet"
 
 // Links is the links of one network namespace.
 type Links struct {
+	ns      ns.Handle
 	handle  netlinksafe.Handle       // repeats dumps that a change interrupted
 	sockets map[int]*nl.SocketHandle // for requests that the library has no call for
 }
@@ -44,7 +45,7 @@ func Open(h ns.Handle) (*Links, error) {
 		handle.Close()
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
-	return &Links{handle, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}}, nil
+	return &Links{h, handle, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}}, nil
 }
 
 // Close ends the connection; the links stay.
@@ -62,8 +63,9 @@ type Link struct {
 	MTU    int
 	MAC    topology.HardwareAddr
 	Alias  string
-	In     Traffic // what the host received
-	Out    Traffic // what the host sent
+	Addrs  []netip.Prefix // IPv4; only List fills it
+	In     Traffic        // what the host received
+	Out    Traffic        // what the host sent
 }
 
 // Traffic counts packets and bytes.
@@ -104,9 +106,29 @@ func (l *Links) List() ([]Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
+	addrs, err := l.addrs()
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Link, len(listed))
 	for i, found := range listed {
 		out[i] = describe(found)
+		out[i].Addrs = addrs[out[i].Index]
+	}
+	return out, nil
+}
+
+// addrs gives the IPv4 addresses of all links, by index. Wires have none, so that they are few.
+func (l *Links) addrs() (map[int][]netip.Prefix, error) {
+	listed, err := l.handle.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	out := map[int][]netip.Prefix{}
+	for _, a := range listed {
+		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		ones, _ := a.Mask.Size()
+		out[a.LinkIndex] = append(out[a.LinkIndex], netip.PrefixFrom(ip, ones))
 	}
 	return out, nil
 }
@@ -142,6 +164,7 @@ func (l *Links) EnsureBridge(b Bridge) error {
 	if err := l.configure(found.Attrs().Index, b.Alias, bridgeSettings); err != nil {
 		return fmt.Errorf("bridge %s: settings: %w", b.Name, err)
 	}
+	_ = l.disableIPv6(b.Name) // see DisablesIPv6
 	if err := l.handle.AddrReplace(found, &netlink.Addr{IPNet: ipNet(b.Addr)}); err != nil {
 		return fmt.Errorf("bridge %s: address %s: %w", b.Name, b.Addr, err)
 	}
@@ -168,16 +191,18 @@ type Wire struct {
 	Alias      string
 }
 
-// AddWire makes the pair, both ends down, the host end a port of nothing.
+// AddWire makes the pair, both ends down, the host end a port of nothing. It finishes a pair that a killed process left
+// without its settings.
 func (l *Links) AddWire(w Wire) (Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.HardwareAddr, attrs.MTU = w.Name, net.HardwareAddr(w.MAC), w.MTU
 	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: w.Peer, PeerHardwareAddr: net.HardwareAddr(w.PeerMAC)}
-	if err := l.handle.LinkAdd(veth); err != nil {
+	if err := l.handle.LinkAdd(veth); err != nil && !errors.Is(err, unix.EEXIST) {
 		return Link{}, fmt.Errorf("wire %s: %w", w.Name, err)
 	}
 	found, err := l.Find(w.Name)
 	if err == nil {
+		_ = l.disableIPv6(w.Name) // see DisablesIPv6
 		err = l.configure(found.Index, w.Alias, wireSettings)
 	}
 	if err != nil {

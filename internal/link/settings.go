@@ -2,6 +2,9 @@ package link
 
 import (
 	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -68,4 +71,44 @@ func (l *Links) configure(index int, alias string, settings []setting) error {
 	request.AddData(families)
 	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
 	return err
+}
+
+// sysctlRoots are where settings can be written that netlink does not know. A managed plugin's own /proc/sys is read
+// only; its config.json mounts the host's.
+var sysctlRoots = []string{"/proc/sys", "/host/proc/sys"}
+
+// disableIPv6 takes IPv6 off a link. Nothing else keeps the host's stack from routing what a server sends to its wire's
+// hardware address while nftables' rules are gone: IPv6 knows no reverse path filter.
+func (l *Links) disableIPv6(link string) error {
+	return l.writeIPv6(link, func(path string) error {
+		return os.WriteFile(path, []byte("1"), 0o644)
+	})
+}
+
+// DisablesIPv6 tells whether this process can take IPv6 off links.
+func (l *Links) DisablesIPv6() error {
+	return l.writeIPv6("default", func(path string) error {
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return file.Close()
+	})
+}
+
+// writeIPv6 writes to a link's setting. A kernel without IPv6 has none.
+func (l *Links) writeIPv6(link string, write func(path string) error) error {
+	return l.ns.Do(func() error {
+		var failed error
+		for _, root := range sysctlRoots {
+			err := write(filepath.Join(root, "net/ipv6/conf", link, "disable_ipv6"))
+			if err == nil {
+				return nil
+			}
+			if !errors.Is(err, os.ErrNotExist) {
+				failed = errors.Join(failed, err)
+			}
+		}
+		return failed
+	})
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -32,7 +34,7 @@ func diffNetwork(n topology.Network, f firewall.Features, o Observed) []Step {
 	if o.IPTables != nil && n.Policy.Firewall != policy.FirewallNFTables && !o.IPTables[n.Bridge] {
 		steps = append(steps, EnsureIPTables{n, rules})
 	}
-	if bridge, ok := o.Links[n.Bridge]; !ok || !bridge.Up {
+	if bridge, ok := o.Links[n.Bridge]; !ok || !bridge.Up || !slices.Contains(bridge.Addrs, n.BridgePrefix()) {
 		steps = append(steps, EnsureBridge{n})
 	}
 	return steps
@@ -41,19 +43,25 @@ func diffNetwork(n topology.Network, f firewall.Features, o Observed) []Step {
 func diffEndpoints(n Network, o Observed) []Step {
 	var steps, last []Step
 	var guards []firewall.Guard
+	index := map[string]int{}
 	refill := o.elementsMissing(n)
 	for _, e := range n.Endpoints {
 		wire, exists := o.Links[e.Wire()]
 		if !exists && e.Joined {
 			continue
 		}
-		if !exists {
+		unmade := !exists || wire.ID == "" // without its mark it also lacks its settings: a killed process made it
+		if unmade {
 			steps = append(steps, AddWire{n.Network, e.Endpoint})
 		}
 		guard := firewall.CompileEndpoint(n.Network, e.Endpoint)
 		ids, guarded := o.Chains[firewall.NetDev][guard.Chain.Name]
-		if refill || !guarded || !sameRules(guard.Chain, ids) {
+		// A chain can outlive its wire; its elements lead to a wire by number.
+		if refill || unmade || !guarded || !sameRules(guard.Chain, ids) {
 			guards = append(guards, guard)
+			if wire.Index != 0 {
+				index[wire.Name] = wire.Index
+			}
 		}
 		if e.Role == topology.RoleGateway && wire.Master != n.Bridge {
 			steps = append(steps, Enslave{e.Wire(), n.Bridge})
@@ -63,7 +71,7 @@ func diffEndpoints(n Network, o Observed) []Step {
 		}
 	}
 	if len(guards) > 0 {
-		steps = append(steps, AddGuard{n.Network, guards})
+		steps = append(steps, AddGuard{n.Network, guards, index})
 	}
 	return append(steps, last...)
 }
@@ -87,20 +95,24 @@ func (o Observed) elementsMissing(n Network) bool {
 	return false
 }
 
-// holds reports whether every chain is there with its rules.
+// holds reports whether every chain is there with its rules, and every set of the policy with as many elements as it has.
 func (o Observed) holds(r firewall.Ruleset) bool {
+	if slices.ContainsFunc(r.Sets, func(s firewall.Set) bool { return !s.Held && o.Elements[s.Name] != len(s.Elements) }) {
+		return false
+	}
 	return !slices.ContainsFunc(r.Chains, func(c firewall.Chain) bool {
 		ids, ok := o.Chains[c.Family][c.Name]
 		return !ok || !sameRules(c, ids)
 	})
 }
 
-// Lost gives the endpoints that have joined and whose wire is gone: their container ended, or the host was restarted.
+// Lost gives the endpoints whose wire is gone: their container ended, the host was restarted, or a killed process never
+// made it. Only the container engine could make use of them, and it makes its endpoints anew.
 func Lost(d Desired, o Observed) []topology.Endpoint {
 	var lost []topology.Endpoint
 	for _, n := range d.Networks {
 		for _, e := range n.Endpoints {
-			if _, exists := o.Links[e.Wire()]; e.Joined && !exists {
+			if _, exists := o.Links[e.Wire()]; !exists {
 				lost = append(lost, e.Endpoint)
 			}
 		}
@@ -135,8 +147,16 @@ func Orphans(d Desired, o Observed) []Step {
 			steps = append(steps, DropGuard{firewall.Guard{Chain: firewall.Chain{Family: firewall.NetDev, Name: name, Hook: firewall.HookIngress, Device: wire}}})
 		}
 	}
-	slices.SortFunc(steps, func(a, b Step) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(steps, func(a, b Step) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a.String(), b.String())) })
 	return steps
+}
+
+// rank puts links first: rules stay until the link is gone.
+func rank(s Step) int {
+	if _, isLink := s.(DeleteLink); isLink {
+		return 0
+	}
+	return 1
 }
 
 func orphanLinks(d Desired, o Observed, wanted map[string]bool) []Step {
@@ -149,7 +169,9 @@ func orphanLinks(d Desired, o Observed, wanted map[string]bool) []Step {
 			steps = append(steps, DeleteLink{l.Name})
 			continue
 		}
-		steps = append(steps, RemoveNetwork(topology.Network{ID: l.ID, Bridge: l.Name, Policy: policy.Defaults()}, d.Features)...)
+		// The names of what is removed follow from the bridge alone; the rules that stand with them are not looked at.
+		n := topology.Network{ID: l.ID, Bridge: l.Name, BridgeAddr: netip.IPv4Unspecified(), Policy: policy.Defaults()}
+		steps = append(steps, RemoveNetwork(n, d.Features)...)
 	}
 	return steps
 }

@@ -6,6 +6,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ type Observed struct {
 	Links map[string]Link
 	// Chains gives the rule ids of each chain of ours in order.
 	Chains map[firewall.Family]map[string][]string
-	// Elements counts the elements of each map of table netdev mcpnet.
+	// Elements counts the elements of each set and map of table netdev mcpnet.
 	Elements map[string]int
 	// IPTables lists the bridges whose iptables rules are complete; nil where iptables is not used.
 	IPTables map[string]bool
@@ -52,6 +53,8 @@ type Link struct {
 	MTU    int
 	Owner  topology.Owner // empty: not mcpnet's
 	ID     string         // of the network or endpoint it belongs to
+	Addrs  []netip.Prefix // IPv4
+	Index  int            // 0: not known
 	// In and Out count what the link received and sent.
 	In, Out Traffic
 }
@@ -90,6 +93,8 @@ type (
 	AddGuard struct {
 		Network topology.Network
 		Guards  []firewall.Guard
+		// Index gives the interface indices of wires that were observed.
+		Index map[string]int
 	}
 	// Enslave makes a gateway's wire a port of the bridge.
 	Enslave struct{ Wire, Bridge string }

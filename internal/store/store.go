@@ -88,7 +88,11 @@ func (s *Store) Load() (Contents, error) {
 func (s *Store) loadNetwork(id string, c *Contents) {
 	n := Network{}
 	path := s.networkPath(id)
-	if err := read(path, &n, &n.Schema); err != nil {
+	err := read(path, &n, &n.Schema)
+	if err == nil {
+		err = n.check(id)
+	}
+	if err != nil {
 		c.Problems = append(c.Problems, setAside(path, err))
 	} else {
 		c.Networks = append(c.Networks, n.Network)
@@ -99,7 +103,11 @@ func (s *Store) loadNetwork(id string, c *Contents) {
 	}
 	for _, path := range documents {
 		e := Endpoint{}
-		if err := read(path, &e, &e.Schema); err != nil {
+		err := read(path, &e, &e.Schema)
+		if err == nil {
+			err = e.check(id, strings.TrimSuffix(filepath.Base(path), ".json"))
+		}
+		if err != nil {
 			c.Problems = append(c.Problems, setAside(path, err))
 		} else {
 			c.Endpoints = append(c.Endpoints, e)
@@ -185,6 +193,21 @@ func read(path string, document any, version *int) error {
 	}
 	if *version != schema {
 		return fmt.Errorf("schema %d, this mcpnet reads %d", *version, schema)
+	}
+	return nil
+}
+
+// check finds a document that is in order, but not of this network or with less than a network needs.
+func (n Network) check(id string) error {
+	if n.ID != id || n.Owner == "" || n.Bridge == "" || !n.Subnet.IsValid() || !n.BridgeAddr.Is4() {
+		return fmt.Errorf("does not describe network %s", id)
+	}
+	return nil
+}
+
+func (e Endpoint) check(network, id string) error {
+	if e.NetworkID != network || e.ID != id || e.Owner == "" || e.Role == "" || !e.IP.Is4() || len(e.MAC) == 0 {
+		return fmt.Errorf("does not describe endpoint %s of network %s", id, network)
 	}
 	return nil
 }
