@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
 	"github.com/mcpnet/mcpnet/internal/firewall/nft"
 	"github.com/mcpnet/mcpnet/internal/link"
@@ -39,6 +38,10 @@ func (e *Engine) applyAll(ctx context.Context, steps []plan.Step) error {
 }
 
 func (e *Engine) do(ctx context.Context, s plan.Step) error {
+	if e.onStep != nil {
+		e.onStep(s)
+		defer e.onStep(s)
+	}
 	switch s := s.(type) {
 	case plan.LoadWires:
 		return e.nft.Load(ctx, s.Rules)
@@ -56,7 +59,7 @@ func (e *Engine) do(ctx context.Context, s plan.Step) error {
 		}
 		return e.iptables.Remove(ctx, s.Bridge)
 	case plan.AddGuard:
-		return e.addGuards(s.Guards)
+		return e.addGuards(s)
 	case plan.DropGuard:
 		return e.nft.Unguard(s.Guard)
 	}
@@ -82,18 +85,27 @@ func (e *Engine) doLink(s plan.Step) error {
 	return fmt.Errorf("unknown step %T", s)
 }
 
-// addGuards resolves wires to indices. A wire that went away since the plan was made needs no guard.
-func (e *Engine) addGuards(guards []firewall.Guard) error {
+// addGuards looks for the indices of wires that were not there when the plan was made. A wire that went away since then
+// needs no guard.
+func (e *Engine) addGuards(s plan.AddGuard) error {
 	var found []nft.Guard
-	for _, g := range guards {
-		wire, err := e.links.Find(g.Chain.Device)
-		if errors.Is(err, link.ErrNotFound) && len(guards) > 1 {
-			continue
+	for _, g := range s.Guards {
+		index := s.Index[g.Chain.Device]
+		if index == 0 {
+			wire, err := e.links.Find(g.Chain.Device)
+			if errors.Is(err, link.ErrNotFound) && len(s.Guards) > 1 {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			index = wire.Index
 		}
-		if err != nil {
-			return err
-		}
-		found = append(found, nft.Guard{Guard: g, Index: wire.Index})
+		found = append(found, nft.Guard{Guard: g, Index: index})
 	}
-	return e.nft.Guard(found...)
+	if err := e.nft.Guard(found...); err == nil || len(s.Index) == 0 {
+		return err
+	}
+	s.Index = nil // a wire went away: look anew
+	return e.addGuards(s)
 }

@@ -77,21 +77,24 @@ func (e *Engine) observeWire(p topology.Endpoint) (plan.Observed, error) {
 	if err != nil {
 		return plan.Observed{}, err
 	}
-	return plan.Observed{Links: map[string]plan.Link{found.Name: {Name: found.Name, Up: found.Up}}}, nil
+	owner, id, _ := found.Owned()
+	return plan.Observed{Links: map[string]plan.Link{found.Name: {Name: found.Name, Up: found.Up, Owner: owner, ID: id}}}, nil
 }
 
-// checkAddress refuses an address that a living endpoint holds, and removes one that only a record holds.
+// checkAddress checks the address, and removes an endpoint that held it before: the container engine assigns addresses,
+// and gives one away again only when its holder is gone. A dockerd that was killed forgets endpoints without a word.
 func (e *Engine) checkAddress(ctx context.Context, n *network, p topology.Endpoint) error {
 	if !n.Subnet.Contains(p.IP) {
 		return fmt.Errorf("network %s: address %s is not in subnet %s", n.DisplayName(), p.IP, n.Subnet)
+	}
+	if p.IP == n.BridgeAddr {
+		return fmt.Errorf("network %s: address %s is the bridge's", n.DisplayName(), p.IP)
 	}
 	for _, other := range n.endpoints {
 		if other.IP != p.IP || other.ID == p.ID || other.leaving {
 			continue
 		}
-		if _, err := e.links.Find(other.Wire()); err == nil {
-			return fmt.Errorf("network %s: address %s is held by endpoint %s", n.DisplayName(), p.IP, short(other.ID))
-		}
+		e.log.Info("endpoint removed: its address was given to another", "network", n.DisplayName(), "address", p.IP, "endpoint", short(other.ID))
 		if err := e.removeEndpoint(ctx, n, other); err != nil {
 			return err
 		}
@@ -171,13 +174,29 @@ func (e *Engine) startLeaving(ctx context.Context, networkID, id string) (n *net
 // removeEndpoint removes what an endpoint has in the kernel, then its document.
 func (e *Engine) removeEndpoint(ctx context.Context, n *network, p *endpoint) error {
 	p.leaving = true
-	err := e.applyAll(ctx, plan.RemoveEndpoint(n.Network, p.Endpoint))
+	steps := plan.RemoveEndpoint(n.Network, p.Endpoint)
+	if n.heldByOther(p) {
+		guard := firewall.CompileEndpoint(n.Network, p.Endpoint)
+		guard.Elements = nil // they lead to the successor
+		steps = []plan.Step{plan.DeleteLink{Name: p.Wire()}, plan.DropGuard{Guard: guard}}
+	}
+	err := e.applyAll(ctx, steps)
 	if err != nil {
 		p.leaving = false
 		return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(p.ID), err)
 	}
 	delete(n.endpoints, p.ID)
 	return e.store.DeleteEndpoint(n.ID, p.ID)
+}
+
+// heldByOther reports whether another endpoint has taken the address of one that leaves.
+func (n *network) heldByOther(p *endpoint) bool {
+	for _, other := range n.endpoints {
+		if other != p && other.IP == p.IP && !other.leaving {
+			return true
+		}
+	}
+	return false
 }
 
 // Promote makes a candidate a gateway: the engine's record shows that its address was asked for. The bridge comes

@@ -29,13 +29,16 @@ type Config struct {
 	// Owner is the surface whose networks these are.
 	Owner topology.Owner
 	Log   *slog.Logger
+	// OnStep, if set, is called before and after every step: a test ends the process there.
+	OnStep func(plan.Step)
 }
 
 // Engine holds the networks of one owner in one network namespace.
 type Engine struct {
-	owner topology.Owner
-	log   *slog.Logger
-	lock  chan struct{} // holds one token; taken with a context, so that no call waits for ever
+	owner  topology.Owner
+	log    *slog.Logger
+	lock   chan struct{} // holds one token; taken with a context, so that no call waits for ever
+	onStep func(plan.Step)
 
 	ns       ns.Handle
 	store    *store.Store
@@ -62,7 +65,7 @@ type endpoint struct {
 
 // Open opens the store and the kernel's interfaces. Nothing in the kernel changes before Start.
 func Open(ctx context.Context, c Config) (*Engine, error) {
-	e := &Engine{owner: c.Owner, log: c.Log, lock: make(chan struct{}, 1), networks: map[string]*network{}}
+	e := &Engine{owner: c.Owner, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, networks: map[string]*network{}}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
@@ -82,6 +85,9 @@ func (e *Engine) open(ctx context.Context, c Config) (err error) {
 	}
 	if e.links, err = link.Open(e.ns); err != nil {
 		return err
+	}
+	if err := e.links.DisablesIPv6(); err != nil {
+		e.problem(fmt.Sprintf("IPv6 cannot be taken off wires (%v): while nftables' rules are gone, the host's stack takes IPv6 from servers", err))
 	}
 	if e.nft, err = nft.Open(e.ns); err != nil {
 		return err

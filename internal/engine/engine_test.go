@@ -1,10 +1,12 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,48 +102,60 @@ func dial(from *testnet.NS, addr string) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-func serve(t *testing.T, in *testnet.NS, port string) {
-	t.Helper()
-	cmd := in.Command("python3", "-m", "http.server", port)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for range 100 {
-		if _, err := dial(in, "127.0.0.1/"+port); err == nil {
-			return
+// carrier is what links show of the other end, each in its own time.
+var carrier = regexp.MustCompile(` +(UP|DOWN|UNKNOWN|LOWERLAYERDOWN) +`)
+
+// state is everything of mcpnet on the host: links, rules of both kinds, documents.
+func (f *fixture) state() string {
+	f.t.Helper()
+	var out []string
+	for _, command := range [][]string{{"nft", "-s", "list", "ruleset"}, {"iptables-save"}, {"ip6tables-save"}, {"ip", "-br", "addr"}, {"find", f.dir, "-mindepth", "2"}} {
+		for _, line := range strings.Split(f.world.Host.Run(command[0], command[1:]...), "\n") {
+			if strings.Contains(strings.ToLower(line), "mcp") && !strings.HasPrefix(line, "#") {
+				out = append(out, carrier.ReplaceAllString(line, " "))
+			}
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatal("server does not listen")
+	slices.Sort(out) // tables come in the order they were made
+	return strings.ReplaceAll(strings.Join(out, "\n"), f.dir, "DIR")
 }
 
-func TestPath(t *testing.T) {
-	f := newFixture(t)
-	f.network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080"})
-	a := f.container("a", "172.20.240.1", topology.RoleServer)
-	d, err := dial(a, "172.20.0.100/8080")
-	t.Log("no gateway", d, err)
-	g := f.container("g", "172.20.0.100", topology.RoleGateway)
-	serve(t, g, "8080")
-	serve(t, g, "9090")
-	serve(t, a, "3000")
-	serve(t, f.world.Internet, "443")
-	for _, x := range []struct {
-		ns   *testnet.NS
-		addr string
-	}{{a, "172.20.0.100/8080"}, {a, "172.20.0.100/9090"}, {a, "172.20.0.1/22"}, {a, "198.51.100.2/443"}, {g, "172.20.240.1/3000"}, {g, "198.51.100.2/443"}, {g, "198.51.100.2/444"}, {g, "172.20.0.1/22"}, {f.world.Host, "172.20.0.100/8080"}} {
-		d, err := dial(x.ns, x.addr)
-		t.Log(x.ns.Label(), x.addr, d, err)
+// same fails the test when the host's state is another one.
+func (f *fixture) same(before string) {
+	f.t.Helper()
+	old, now := strings.Split(before, "\n"), strings.Split(f.state(), "\n")
+	lacks := func(in []string) func(string) bool {
+		return func(line string) bool { return slices.Contains(in, line) }
 	}
-	t.Log(f.world.Host.Run("nft", "list", "ruleset"))
-	t.Log(f.world.Host.Run("iptables-save"))
-	steps, err := f.engine.Plan(context.Background())
-	t.Log(steps, err)
-	f.check(f.engine.DeleteEndpoint(t.Context(), networkID, "a"))
-	f.check(f.engine.DeleteEndpoint(t.Context(), networkID, "g"))
-	f.check(f.engine.DeleteNetwork(t.Context(), networkID))
-	t.Log(f.world.Host.Run("nft", "list", "ruleset"))
-	t.Log(f.world.Host.Run("ip", "link"))
-	t.Log(f.world.Host.Run("find", f.dir))
+	gone, come := slices.DeleteFunc(slices.Clone(old), lacks(now)), slices.DeleteFunc(slices.Clone(now), lacks(old))
+	if len(gone)+len(come) > 0 || len(old) != len(now) {
+		f.t.Errorf("%d lines are gone, %d have come; the first:\n- %s\n+ %s", len(gone), len(come),
+			strings.Join(gone[:min(5, len(gone))], "\n- "), strings.Join(come[:min(5, len(come))], "\n+ "))
+	}
+}
+
+// settled fails the test when the engine would still change something.
+func (f *fixture) settled() {
+	f.t.Helper()
+	steps, err := f.engine.Plan(f.t.Context())
+	f.check(err)
+	for _, s := range steps {
+		f.t.Errorf("left to do: %s", s)
+	}
+}
+
+// reaches tells whether a connection comes about; a refused one has to be refused at once.
+func (f *fixture) reaches(from *testnet.NS, addr string, want bool) {
+	f.t.Helper()
+	took, err := dial(from, addr)
+	if (err == nil) != want {
+		f.t.Errorf("%s to %s: reached %v, want %v (%v)", from.Label(), addr, err == nil, want, err)
+	}
+	if took > time.Second {
+		f.t.Errorf("%s to %s: took %v", from.Label(), addr, took)
+	}
+}
+
+func hello(in *testnet.NS, port uint16) {
+	in.ServeHello(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 }

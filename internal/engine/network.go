@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
@@ -42,10 +43,13 @@ func (e *Engine) createNetwork(ctx context.Context, n topology.Network) error {
 	if err := e.store.PutNetwork(n); err != nil {
 		return err
 	}
-	if _, exists := e.networks[n.ID]; !exists {
+	_, exists := e.networks[n.ID]
+	if !exists {
 		e.networks[n.ID] = &network{n, map[string]*endpoint{}}
 	}
-	if _, err := e.reconcile(ctx); err != nil {
+	if _, err := e.reconcile(ctx); exists && err != nil {
+		return fmt.Errorf("network %s: %w", n.DisplayName(), err) // its endpoints live
+	} else if err != nil {
 		return errors.Join(fmt.Errorf("network %s: %w", n.DisplayName(), err), e.forgetNetwork(context.WithoutCancel(ctx), n))
 	}
 	e.log.Info("network ready", "network", n.DisplayName(), "bridge", n.Bridge, "subnet", n.Subnet)
@@ -79,10 +83,12 @@ func (e *Engine) chooseBridge(n topology.Network) string {
 // conflicts finds everything on the host that stands in the network's way.
 func (e *Engine) conflicts(n topology.Network) error {
 	var problems policy.Problems
+	own := n.Bridge
 	if p, ok := e.bridgeConflict(n); ok {
 		problems = append(problems, p)
+		own = "" // the interface of that name is in the way of the subnet, too
 	}
-	user, err := e.links.AddrInUse(n.Subnet, n.Bridge)
+	user, err := e.links.AddrInUse(n.Subnet, own)
 	if err != nil {
 		return err
 	}
@@ -186,11 +192,12 @@ func (e *Engine) Describe(ctx context.Context, n topology.Network) error {
 // Networks gives the networks, without their endpoints.
 func (e *Engine) Networks(ctx context.Context) (out []topology.Network, err error) {
 	err = e.locked(ctx, func() error {
-		for _, n := range e.desired().Networks {
+		for _, n := range e.networks {
 			out = append(out, n.Network)
 		}
 		return nil
 	})
+	slices.SortFunc(out, func(a, b topology.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
 	return out, err
 }
 

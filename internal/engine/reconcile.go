@@ -116,7 +116,7 @@ func (e *Engine) observe() (plan.Observed, error) {
 	o := plan.Observed{Links: map[string]plan.Link{}, Chains: state.Chains, Elements: state.Elements}
 	for _, l := range links {
 		owner, id, _ := l.Owned()
-		o.Links[l.Name] = plan.Link{Name: l.Name, Master: names[l.Master], Up: l.Up, MTU: l.MTU, Owner: owner, ID: id,
+		o.Links[l.Name] = plan.Link{Name: l.Name, Master: names[l.Master], Up: l.Up, MTU: l.MTU, Owner: owner, ID: id, Addrs: l.Addrs, Index: l.Index,
 			In: plan.Traffic(l.In), Out: plan.Traffic(l.Out)}
 	}
 	return o, nil

@@ -17,12 +17,14 @@ const (
 // Watch repairs what goes missing, until the context ends.
 func (e *Engine) Watch(ctx context.Context) {
 	lost := make(chan struct{}, 1)
-	go e.follow(ctx, func() {
+	changed := func() {
 		select {
 		case lost <- struct{}{}:
 		default:
 		}
-	})
+	}
+	go e.follow(ctx, e.nft.Watch, changed)
+	go e.follow(ctx, e.links.Watch, changed)
 	tick := time.NewTicker(inspection)
 	defer tick.Stop()
 	for {
@@ -38,9 +40,9 @@ func (e *Engine) Watch(ctx context.Context) {
 }
 
 // follow keeps the kernel's notifications coming.
-func (e *Engine) follow(ctx context.Context, changed func()) {
+func (e *Engine) follow(ctx context.Context, watch func(context.Context, func()) error, changed func()) {
 	for ctx.Err() == nil {
-		if err := e.nft.Watch(ctx, changed); err != nil && ctx.Err() == nil {
+		if err := watch(ctx, changed); err != nil && ctx.Err() == nil {
 			e.log.Warn("watch", "error", err)
 			changed()
 			time.Sleep(time.Second)

@@ -1,0 +1,127 @@
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/mcpnet/mcpnet/"
+
+var (
+	pure  = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan"}
+	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker"}
+
+	// impure is what a package without effects has no use for.
+	impure = []string{"os", "os/exec", "os/signal", "net/http", "net/rpc", "log", "log/slog", "syscall", "time", "math/rand", "math/rand/v2",
+		"crypto/rand", "golang.org/x/sys/unix", "github.com/vishvananda/netlink", "github.com/vishvananda/netns"}
+	// addresses are what of package net has no effect.
+	addresses = []string{"HardwareAddr", "ParseMAC"}
+)
+
+// pkg is a package as `go list -json` shows it.
+type pkg struct {
+	ImportPath, Dir string
+	GoFiles         []string
+	Imports         []string
+}
+
+func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+// packages lists the module without its tests.
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestPurePackages(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		if !slices.Contains(pure, p.name()) {
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, module); slices.Contains(impure, i) || (ok && !slices.Contains(pure, own)) {
+				t.Errorf("%s is pure, but imports %s", p.name(), i)
+			}
+		}
+		if slices.Contains(p.Imports, "net") {
+			checkNet(t, p)
+		}
+	}
+	if seen != len(pure) {
+		t.Errorf("found %d of the pure packages %v", seen, pure)
+	}
+}
+
+// checkNet lets a pure package speak of hardware addresses, and of nothing else in package net.
+func checkNet(t *testing.T, p pkg) {
+	for _, file := range p.GoFiles {
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "net" && !slices.Contains(addresses, s.Sel.Name) {
+					t.Errorf("%s/%s is pure, but uses net.%s", p.name(), file, s.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// TestEdges: edges do not know each other, and only the engine joins them. The plugin asks Docker, which the engine does
+// not know of. What only tests import may do as it likes.
+func TestEdges(t *testing.T) {
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {
+			continue
+		}
+		for _, i := range p.Imports {
+			edge := strings.TrimPrefix(i, module)
+			if !slices.Contains(edges, edge) || p.name() == "internal/engine" || (p.name() == "plugin" && edge == "internal/docker") {
+				continue
+			}
+			t.Errorf("%s imports %s: only internal/engine joins edges", p.name(), edge)
+		}
+	}
+}
+
+// TestTestPackages: nothing that is shipped imports what is there for tests.
+func TestTestPackages(t *testing.T) {
+	helpers := []string{"internal/testnet", "internal/testengine", "internal/golden", "internal/frame"}
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {
+			continue
+		}
+		for _, i := range p.Imports {
+			if slices.Contains(helpers, strings.TrimPrefix(i, module)) {
+				t.Errorf("%s imports %s, which is for tests", p.name(), i)
+			}
+		}
+	}
+}
