@@ -204,11 +204,12 @@ func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine, r *netw
 	return n, nil
 }
 
-// needID refuses a request without ids: an engine's retry can come with fields missing, and no id names everything.
+// needID refuses a request without the id of its network and, where it is about one, of its endpoint: an engine's retry can
+// come with fields missing, and no id names everything.
 func needID(ids ...string) error {
-	for _, id := range ids {
+	for i, id := range ids {
 		if id == "" {
-			return errors.New("request without an id")
+			return fmt.Errorf("request without %s", [...]string{"NetworkID", "EndpointID"}[i])
 		}
 	}
 	return nil
@@ -216,15 +217,15 @@ func needID(ids ...string) error {
 
 // requestedEndpoint reads a CreateEndpoint request.
 func requestedEndpoint(n topology.Network, r *network.CreateEndpointRequest) (topology.Endpoint, error) {
-	if err := needID(r.EndpointID); err != nil {
+	if err := needID(n.ID, r.EndpointID); err != nil {
 		return topology.Endpoint{}, err
 	}
 	if r.Interface == nil || r.Interface.Address == "" {
 		return topology.Endpoint{}, fmt.Errorf("network %s: the engine gave the endpoint no IPv4 address", n.DisplayName())
 	}
 	address, err := netip.ParsePrefix(r.Interface.Address)
-	if err != nil {
-		return topology.Endpoint{}, fmt.Errorf("network %s: endpoint: %w", n.DisplayName(), err)
+	if err != nil || !address.Addr().Is4() {
+		return topology.Endpoint{}, fmt.Errorf("network %s: endpoint: %q is not an IPv4 address with its prefix", n.DisplayName(), r.Interface.Address)
 	}
 	said, err := policy.ParseEndpoint(stringOptions(r.Options))
 	if err != nil {
@@ -247,8 +248,13 @@ func requestedMAC(n topology.Network, p topology.Endpoint, asked string) (topolo
 		return fixed, nil
 	}
 	mac, err := net.ParseMAC(asked)
-	if err != nil {
-		return nil, fmt.Errorf("--mac-address: %w", err)
+	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
+		return nil, fmt.Errorf("--mac-address %s: not the address of one Ethernet interface", asked)
+	}
+	for _, a := range append(n.Policy.GatewayAddrs(), n.BridgeAddr) {
+		if a != p.IP && mac.String() == topology.MACFor(n.ID, a).String() {
+			return nil, fmt.Errorf("--mac-address %s: belongs to %s", asked, a)
+		}
 	}
 	if p.Role != topology.RoleServer && mac.String() != fixed.String() {
 		return nil, fmt.Errorf("--mac-address %s: the address of a gateway is fixed (%s): drop the option", asked, fixed)

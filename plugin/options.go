@@ -33,7 +33,7 @@ func requestedNetwork(r *network.CreateNetworkRequest) (topology.Network, error)
 	if r.Options[optionEnableIPv4] == false {
 		problems = append(problems, policy.Problem{Key: "--ipv4", Value: "false", Reason: "an mcpnet network is IPv4", Accepted: "true"})
 	}
-	if len(r.IPv4Data) != 1 {
+	if len(r.IPv4Data) != 1 || r.IPv4Data[0] == nil {
 		problems = append(problems, policy.Problem{Key: "--subnet", Reason: fmt.Sprintf("the network has %d IPv4 subnets", len(r.IPv4Data)), Accepted: "exactly one"})
 	} else {
 		problems = append(problems, w.address(r.IPv4Data[0])...)

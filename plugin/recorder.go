@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ type recorder struct {
 	docker *docker.Client
 	log    *slog.Logger
 	wake   chan struct{}
-	// missing is since when an endpoint is not in the engine's list.
+	// missing is since when an endpoint or a network is not in the engine's list, by id.
 	missing   map[string]time.Time
 	collected bool
 }
@@ -84,10 +85,11 @@ func (s *recorder) follow(ctx context.Context) {
 func (s *recorder) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTime)
 	defer cancel()
-	listed, err := s.docker.Networks(ctx, isOurs)
+	all, err := s.docker.Networks(ctx, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
+	listed := slices.DeleteFunc(slices.Clone(all), func(n docker.Network) bool { return !isOurs(n.Driver) })
 	attachments, err := s.docker.Attachments(ctx)
 	if err != nil {
 		return err
@@ -99,6 +101,7 @@ func (s *recorder) look(ctx context.Context) error {
 	if err := s.endpoints(ctx, known, attachments); err != nil {
 		return err
 	}
+	s.forgetNetworks(ctx, known, all)
 	if s.collected {
 		return nil
 	}
@@ -218,16 +221,39 @@ func (s *recorder) decide(ctx context.Context, p topology.Endpoint, a docker.Att
 	return s.engine.Annotate(ctx, p.NetworkID, p.ID, a.Container, reason)
 }
 
-func (s *recorder) forget(ctx context.Context, p topology.Endpoint) error {
-	since, ok := s.missing[p.ID]
+// forgetNetworks removes networks that the engine does not list under any driver's name: the plugin was killed while it
+// made or removed them, and the engine repeats neither.
+func (s *recorder) forgetNetworks(ctx context.Context, known map[string]topology.Network, all []docker.Network) {
+	for id, n := range known {
+		if slices.ContainsFunc(all, func(l docker.Network) bool { return l.ID == id }) {
+			delete(s.missing, id)
+		} else if s.orphaned(id) {
+			s.log.Info("network removed: the engine does not know it", "network", n.DisplayName(), "bridge", n.Bridge)
+			if err := s.engine.DeleteNetwork(ctx, id); err != nil {
+				s.log.Warn("network", "error", err)
+			}
+		}
+	}
+}
+
+// orphaned tells, once, that an object has been missing from the engine's list for long enough.
+func (s *recorder) orphaned(id string) bool {
+	since, ok := s.missing[id]
 	if !ok {
-		s.missing[p.ID] = time.Now()
-		return nil
+		s.missing[id] = time.Now()
+		return false
 	}
 	if time.Since(since) < orphanAge {
+		return false
+	}
+	delete(s.missing, id)
+	return true
+}
+
+func (s *recorder) forget(ctx context.Context, p topology.Endpoint) error {
+	if !s.orphaned(p.ID) {
 		return nil
 	}
-	delete(s.missing, p.ID)
 	s.log.Info("endpoint removed: the engine does not know it", "endpoint", p.ID, "address", p.IP.String())
 	return s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID)
 }

@@ -45,7 +45,8 @@ Exit status: 0 everything is in force, 1 a layer or an endpoint is not as it sho
 
 func healthy(s engine.Status) bool {
 	for _, n := range s.Networks {
-		if len(n.Drift) > 0 || !n.BridgeUp {
+		sick := func(e engine.EndpointStatus) bool { return e.State == "gone" || e.State == "unguarded" }
+		if len(n.Drift) > 0 || !n.BridgeUp || slices.ContainsFunc(n.Endpoints, sick) {
 			return false
 		}
 	}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/golden"
+	"github.com/mcpnet/mcpnet/internal/operator"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// plugin answers on a socket as a running plugin does; the answers go out as they stand.
+func plugin(t *testing.T, code int, answers map[string]string) (socket string) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "mcpnet.sock")
+	l, err := net.Listen("unix", socket)
+	check(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(code)
+		fmt.Fprintln(w, answers[r.URL.Path])
+	})}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { server.Close() })
+	return socket
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mcpnet runs the command.
+func mcpnet(args ...string) (code int, out, complaints string) {
+	var o, c bytes.Buffer
+	code = run(args, &o, &c)
+	return code, o.String(), c.String()
+}
+
+const nothing = `{"version":"v1.2.3","owner":"docker","layers":{"nftables":true,"tcpReset":true,"iptables":"nft"},"networks":[]}`
+
+// inForce is a host with a network that has an endpoint of every kind.
+const inForce = `{"version":"v1.2.3","owner":"docker",
+"layers":{"nftables":true,"tcpReset":false,"iptables":"nft","dockerMcp":{"iptables":{"chain":"DOCKER-USER","rule":1},"ip6tables":{"chain":"FORWARD","rule":2}}},
+"problems":["this kernel has no nft reject in netdev"],
+"networks":[{"id":"4f2a9c1e0123456789","name":"mcp-secure","bridge":"mcp-secure","bridgeUp":true,"subnet":"172.20.0.0/16","iptables":true,
+"policy":{"mcpnet.gateway":"172.20.0.100:8080/tcp","mcpnet.mode":"enforce","com.docker.network.driver.mtu":"1500"},
+"endpoints":[
+{"id":"aaaaaaaaaaaaaaaaaaaa","container":"gateway","role":"gateway","reason":"asked","address":"172.20.0.100","mac":"02:6b:ac:14:00:64","wire":"mcpwdcd0aa98561","state":"up"},
+{"id":"bbbbbbbbbbbbbbbbbbbb","role":"server","address":"172.20.240.1","mac":"02:6b:ac:14:f0:01","wire":"mcpwdca978112ca","state":"down"},
+{"id":"cccccccccccccccccccc","container":"thief","role":"candidate","reason":"address 172.20.0.101 is a gateway's","address":"172.20.0.101","mac":"02:6b:ac:14:00:65","wire":"mcpwd2e7d2c03a9","state":"up"}],
+"denied":{"no-ipv4":{"packets":7,"bytes":420},"closed-port":{"packets":2,"bytes":120}}}]}`
+
+// broken is inForce with rules that are missing and its bridge down.
+var broken = strings.NewReplacer(`"bridgeUp":true`, `"bridgeUp":false,"drift":["load nftables rules of network mcp-secure (bridge mcp-secure)"]`,
+	`"nftables":true`, `"nftables":false`, `"name":"mcp-secure",`, "").Replace(inForce)
+
+func TestStatus(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		code   int
+	}{"nothing": {nothing, exitOK}, "in-force": {inForce, exitOK}, "broken": {broken, exitDrift}} {
+		t.Run(name, func(t *testing.T) {
+			socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: c.answer})
+			code, out, complaints := mcpnet("status", "--socket", socket)
+			if code != c.code || complaints != "" {
+				t.Errorf("exit status %d, want %d; %s", code, c.code, complaints)
+			}
+			golden.Check(t, *update, "status-"+name+".txt", out)
+			code, out, _ = mcpnet("--json", "--socket", socket, "status")
+			var back, want map[string]any
+			check(t, json.Unmarshal([]byte(out), &back))
+			check(t, json.Unmarshal([]byte(c.answer), &want))
+			if code != c.code || back["version"] != "v1.2.3" || len(back["networks"].([]any)) != len(want["networks"].([]any)) {
+				t.Errorf("exit status %d:\n%s", code, out)
+			}
+		})
+	}
+}
+
+// TestStatusOfSickEndpoint: an endpoint that is not as it should be shows in the exit status, too.
+func TestStatusOfSickEndpoint(t *testing.T) {
+	for state, want := range map[string]int{"up": exitOK, "down": exitOK, "unguarded": exitDrift, "gone": exitDrift} {
+		answer := strings.Replace(inForce, `"state":"up"`, `"state":"`+state+`"`, 1)
+		socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer})
+		if code, _, _ := mcpnet("status", "--socket", socket); code != want {
+			t.Errorf("endpoint %s: exit status %d, want %d", state, code, want)
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	socket := plugin(t, http.StatusOK, map[string]string{operator.PlanPath: `{"steps":[]}`})
+	if code, out, _ := mcpnet("plan", "--socket", socket); code != exitOK || !strings.HasPrefix(out, "Nothing to do") {
+		t.Errorf("%d %s", code, out)
+	}
+	socket = plugin(t, http.StatusOK, map[string]string{operator.PlanPath: `{"steps":["bridge mcp-secure: up","wire x: up"]}`})
+	if code, out, _ := mcpnet("plan", "--socket", socket); code != exitDrift || out != "  1  bridge mcp-secure: up\n  2  wire x: up\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	var p operator.Plan
+	code, out, _ := mcpnet("plan", "--json", "--socket", socket)
+	check(t, json.Unmarshal([]byte(out), &p))
+	if code != exitDrift || len(p.Steps) != 2 {
+		t.Errorf("%d %s", code, out)
+	}
+}
+
+// TestErrors: what cannot be answered says what to do, in one line, on standard error, with a code of its own.
+func TestErrors(t *testing.T) {
+	refusing := plugin(t, http.StatusInternalServerError, map[string]string{operator.StatusPath: `{"Err":"mcpnet: this kernel has no nft_fwd_netdev"}`})
+	odd := plugin(t, http.StatusNotFound, nil)
+	garbled := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: "{"})
+	none := filepath.Join(t.TempDir(), "none.sock")
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"no plugin":        {[]string{"status", "--socket", none}, exitFailed, "no mcpnet plugin answers at " + none},
+		"what to do":       {[]string{"plan", "--socket", none}, exitFailed, "docker plugin enable"},
+		"refused":          {[]string{"status", "--socket", refusing}, exitFailed, "this kernel has no nft_fwd_netdev"},
+		"not a plugin":     {[]string{"status", "--socket", odd}, exitFailed, "answered 404"},
+		"half an answer":   {[]string{"status", "--socket", garbled}, exitFailed, "unexpected EOF"},
+		"unknown command":  {[]string{"stats"}, exitUsage, "stats"},
+		"unknown flag":     {[]string{"status", "--jsn"}, exitUsage, "unknown flag: --jsn"},
+		"superfluous word": {[]string{"status", "mcp-secure"}, exitUsage, "mcp-secure"},
+		"bad time":         {[]string{"status", "--timeout", "soon"}, exitUsage, "--timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, complaints := mcpnet(c.args...)
+			if code != c.code || out != "" || !strings.HasPrefix(complaints, "mcpnet: ") || !strings.Contains(complaints, c.want) {
+				t.Errorf("exit status %d, want %d\nout: %s\nerr: %s", code, c.code, out, complaints)
+			}
+			if strings.Count(strings.TrimSpace(complaints), "\n") > 0 {
+				t.Errorf("more than a line:\n%s", complaints)
+			}
+		})
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "mcpnet.sock")
+	l, err := net.Listen("unix", socket) // and never an answer
+	check(t, err)
+	defer l.Close()
+	began := time.Now()
+	code, _, complaints := mcpnet("status", "--socket", socket, "--timeout", "100ms")
+	if code != exitFailed || time.Since(began) > 2*time.Second || !strings.Contains(complaints, "deadline exceeded") {
+		t.Errorf("%d after %v: %s", code, time.Since(began), complaints)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}, {"status", "--help"}, {"plan", "-h"}} {
+		if code, out, complaints := mcpnet(args...); code != exitOK || !strings.Contains(out, "Usage:") || complaints != "" {
+			t.Errorf("%v: %d %s", args, code, complaints)
+		}
+	}
+	code, out, _ := mcpnet("version", "--json")
+	var v map[string]string
+	check(t, json.Unmarshal([]byte(out), &v))
+	if code != exitOK || v["version"] == "" {
+		t.Errorf("%d %s", code, out)
+	}
+}
+
+// TestColour: a terminal gets colours, unless NO_COLOR says otherwise; a pipe never does.
+func TestColour(t *testing.T) {
+	socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: broken})
+	for _, c := range []struct {
+		noColor  string
+		coloured bool
+	}{{"", true}, {"1", false}} {
+		t.Setenv("NO_COLOR", c.noColor)
+		master, terminal := openTerminal(t)
+		if code := run([]string{"status", "--socket", socket}, terminal, terminal); code != exitDrift {
+			t.Errorf("exit status %d", code)
+		}
+		buf := make([]byte, 1<<16)
+		n, err := master.Read(buf)
+		check(t, err)
+		if got := bytes.Contains(buf[:n], []byte("\x1b[")); got != c.coloured || !bytes.Contains(buf[:n], []byte("DOWN")) {
+			t.Errorf("NO_COLOR=%q: coloured %v:\n%q", c.noColor, got, buf[:n])
+		}
+	}
+	t.Setenv("NO_COLOR", "")
+	if _, out, _ := mcpnet("status", "--socket", socket); strings.Contains(out, "\x1b") {
+		t.Errorf("a pipe gets colours:\n%q", out)
+	}
+}
+
+// openTerminal makes a pseudo terminal.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	check(t, err)
+	t.Cleanup(func() { master.Close() })
+	check(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	check(t, err)
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	check(t, err)
+	t.Cleanup(func() { terminal.Close() })
+	return master, terminal
+}
