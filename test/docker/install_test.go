@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ func installTwice(t *testing.T, version string) {
 	l.MustDocker("plugin", "set", testengine.PluginName, "MCPNET_LOG=debug")
 	l.MustDocker("plugin", "enable", testengine.PluginName)
 	l.Import(image, testengine.GoFile(t, "/bin/probe", "test/demo/probe"))
+	world.Internet.ServeHello(netip.MustParseAddrPort("198.51.100.2:443"))
 	l.createNetwork()
 	l.run("gateway", serving("8080", "9090"), "--network", "mcp-secure", "--ip", "172.20.0.100")
 	l.run("server", serving("3000"), "--network", "mcp-secure")
@@ -47,7 +49,9 @@ func installTwice(t *testing.T, version string) {
 	l.reaches("server", "172.20.0.100:8080")
 	l.reaches("gateway", "server:3000")
 	l.denied("server", "172.20.0.100:9090")
-	l.denied("server", "172.20.0.1")
+	l.MustDocker("restart", "-t", "1", "gateway")
+	l.reaches("gateway", "198.51.100.2:443")
+	l.denied("server", l.bridgeAddr("mcp-secure"))
 	l.run("server2", serving("3000"), "--network", "mcp-secure")
 	l.reaches("server2", "172.20.0.100:8080")
 	l.denied("server2", "server:3000")

@@ -32,8 +32,9 @@ func onEveryEngine(t *testing.T, f func(*testing.T, *lab)) {
 // lab is an engine with the plugin on a host with an internet.
 type lab struct {
 	*testengine.Engine
-	t     *testing.T
-	world *testnet.World
+	t       *testing.T
+	world   *testnet.World
+	version string // of the engine, as in versions
 }
 
 const image = "mcpnet-test"
@@ -41,15 +42,30 @@ const image = "mcpnet-test"
 func newLab(t *testing.T, version string) *lab {
 	t.Helper()
 	world := testnet.NewWorld(t)
-	l := &lab{t: t, world: world, Engine: testengine.Start(t, testengine.Options{Version: version, NetNS: world.Host.Path()})}
+	l := &lab{t: t, world: world, version: version, Engine: testengine.Start(t, testengine.Options{Version: version, NetNS: world.Host.Path()})}
 	l.InstallPlugin(testengine.BuildPlugin(t), "MCPNET_LOG=debug")
-	l.Import(image, testengine.GoFile(t, "/bin/probe", "test/demo/probe"))
+	l.Import(image, testengine.GoFile(t, "/bin/probe", "test/demo/probe"), testengine.GoFile(t, "/bin/peer", "test/docker/peer"))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("engine's log, its end:\n%s", tail(l.Logs(), 60))
 		}
 	})
 	return l
+}
+
+// sub runs a part of a test, which fails by itself, on the same engine.
+func (l *lab) sub(name string, f func(*lab)) {
+	l.t.Run(name, func(t *testing.T) { f(&lab{Engine: l.Engine, t: t, world: l.world, version: l.version}) })
+}
+
+// MustDocker is the engine's, for the part of the test that runs.
+func (l *lab) MustDocker(args ...string) string {
+	l.t.Helper()
+	out, err := l.Docker(args...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return out
 }
 
 func tail(s string, lines int) string {
@@ -62,6 +78,17 @@ func (l *lab) createNetwork(args ...string) {
 	l.t.Helper()
 	l.MustDocker(append(append([]string{"network", "create", "-d", "mcpnet", "--subnet", "172.20.0.0/16", "--ip-range", "172.20.240.0/20",
 		"-o", "mcpnet.gateway=172.20.0.100:8080"}, args...), "mcp-secure")...)
+}
+
+// bridgeAddr is the host's address on a bridge. Docker takes the first of --ip-range when it is not told another.
+func (l *lab) bridgeAddr(bridge string) string {
+	l.t.Helper()
+	fields := strings.Fields(l.world.Host.Run("ip", "-4", "-o", "addr", "show", "dev", bridge))
+	if len(fields) < 4 {
+		l.t.Fatalf("bridge %s has no address", bridge)
+	}
+	addr, _, _ := strings.Cut(fields[3], "/")
+	return addr
 }
 
 // serving is a shell script of a container that serves HTTP on ports.
@@ -88,12 +115,31 @@ type attempt struct {
 // probe tries to reach something from a container: kind is http or dns.
 func (l *lab) probe(from, kind, target string) attempt {
 	l.t.Helper()
-	out := l.MustDocker("exec", from, "/bin/probe", kind, target)
-	var a attempt
-	if err := json.Unmarshal([]byte(out), &a); err != nil {
-		l.t.Fatalf("probe: %v: %s", err, out)
+	return l.attempt(from, "/bin/probe", kind, target)
+}
+
+// peer does what test/docker/peer can do.
+func (l *lab) peer(from string, args ...string) attempt {
+	l.t.Helper()
+	return l.attempt(from, append([]string{"/bin/peer"}, args...)...)
+}
+
+func (l *lab) attempt(from string, command ...string) attempt {
+	l.t.Helper()
+	a, err := l.try(from, command...)
+	if err != nil {
+		l.t.Fatal(err)
 	}
 	return a
+}
+
+// try is attempt for goroutines, which must not end a test.
+func (l *lab) try(from string, command ...string) (a attempt, err error) {
+	out, err := l.Docker(append([]string{"exec", from}, command...)...)
+	if err != nil {
+		return a, fmt.Errorf("%w: %s", err, out)
+	}
+	return a, json.Unmarshal([]byte(out), &a)
 }
 
 func (l *lab) reaches(from, target string) {

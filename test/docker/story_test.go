@@ -21,7 +21,7 @@ func TestStory(t *testing.T) {
 		l.reaches("gateway", "server:3000")
 		l.denied("server", "172.20.0.100:9090")
 		l.denied("server", "server2:3000")
-		l.denied("server", "172.20.0.1")
+		l.denied("server", l.bridgeAddr("mcp-secure"))
 		l.denied("server", "198.51.100.2:443")
 		l.reaches("gateway", "198.51.100.2:443")
 

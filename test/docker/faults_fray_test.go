@@ -1,0 +1,204 @@
+package docker_test
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/test/leak"
+	"github.com/mcpnet/mcpnet/test/siege"
+)
+
+// fray is a lab whose server attacks from the first moment of its life, however often it is started, while a test
+// breaks things.
+type fray struct {
+	*lab
+	siege   *siege.Siege
+	network string // its id
+	plugin  string // the directory of the built plugin
+	flushed bool   // nftables' rules were gone for a moment
+}
+
+// The containers of a fray, all outside --ip-range.
+const (
+	frayGateway = "172.20.0.100"
+	frayServer  = "172.20.0.50"
+	frayOther   = "172.20.0.51"
+	frayBridge  = "172.20.0.1"
+	frayImage   = "mcpnet-fray"
+)
+
+// newFray starts an engine; its network is mcpnet's, or a plain bridge for the control.
+func newFray(t *testing.T, version, driver string) *fray {
+	t.Helper()
+	root, plugin := testengine.ModuleRoot(t), testengine.BuildPlugin(t)
+	world := testnet.NewWorld(t)
+	l := &lab{t: t, world: world, version: version, Engine: testengine.Start(t, testengine.Options{
+		Version: version, NetNS: world.Host.Path(), Binds: []string{root, plugin},
+	})}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("engine's log, its end:\n%s", tail(l.Logs(), 80))
+		}
+	})
+	f := &fray{lab: l, plugin: plugin}
+	if driver == "mcpnet" {
+		l.InstallPlugin(plugin, "MCPNET_LOG=debug")
+	}
+	l.Import(frayImage, testengine.GoFile(t, "/bin/probe", "test/demo/probe"), testengine.GoFile(t, "/bin/attacker", "test/siege/attacker"))
+	f.begin(driver)
+	return f
+}
+
+// begin makes the network and its containers; those that are not attackers come back like a service's.
+func (f *fray) begin(driver string) {
+	f.t.Helper()
+	create := []string{"network", "create", "-d", driver, "--subnet", "172.20.0.0/16", "--ip-range", "172.20.240.0/20", "--gateway", frayBridge}
+	wires := topology.WirePrefix
+	if driver == "mcpnet" {
+		create = append(create, "-o", "mcpnet.gateway="+frayGateway+":8080")
+	} else {
+		create = append(create, "-o", "com.docker.network.bridge.name=mcp-secure")
+		wires = "veth"
+	}
+	f.network = f.MustDocker(append(create, "mcp-secure")...)
+	f.siege = siege.New(f.t, f.world, wires)
+	party := func(ip string) leak.Party {
+		a := netip.MustParseAddr(ip)
+		return leak.Party{MAC: net.HardwareAddr(topology.MACFor(f.network, a)), IP: a}
+	}
+	host, me := party(frayBridge), party(frayServer)
+	host.MAC = f.world.Host.MAC("mcp-secure")
+	wire := topology.Endpoint{MAC: topology.HardwareAddr(me.MAC)}.PortMAC()
+	f.siege.Aim(siege.Scene(netip.MustParsePrefix("172.20.0.0/16"), 8080, me, host, party(frayGateway), party(frayOther)), net.HardwareAddr(wire))
+	f.watchContainers()
+	f.start("gateway", frayGateway, serving("8080", "9090"))
+	f.start("other", frayOther, serving("3000"))
+	f.start("server", frayServer, "exec /bin/attacker", "--cap-add", "NET_ADMIN", "--env", "SIEGE="+f.siege.Text())
+	f.standing(10 * time.Second)
+}
+
+func (f *fray) start(name, ip, script string, args ...string) {
+	f.t.Helper()
+	f.MustDocker(append(append([]string{"run", "-d", "--name", name, "--network", "mcp-secure", "--ip", ip, "--restart", "always", "--stop-signal", "KILL",
+		"--mac-address", topology.MACFor(f.network, netip.MustParseAddr(ip)).String()}, args...), frayImage, "sh", "-c", script)...)
+}
+
+// watchContainers observes every container's namespace from the moment it exists, whoever makes it and why.
+func (f *fray) watchContainers() {
+	stop, done := make(chan struct{}), make(chan struct{})
+	f.t.Cleanup(func() { close(stop); <-done })
+	known := map[string]bool{"default": true}
+	go func() {
+		defer close(done)
+		for {
+			entries, _ := os.ReadDir(f.Path("/run/docker/netns"))
+			for _, e := range entries {
+				if !known[e.Name()] {
+					known[e.Name()] = f.observe(filepath.Join(f.Path("/run/docker/netns"), e.Name()))
+				}
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+}
+
+// observe tells whether the namespace could be observed: its file exists a moment before it does.
+func (f *fray) observe(path string) bool {
+	done := make(chan bool, 1)
+	go func() {
+		observed := false
+		defer func() { done <- observed }()
+		f.siege.Container(testnet.FromPath(shy{f.t}, path))
+		observed = true
+	}()
+	return <-done
+}
+
+// shy is a T for what may fail.
+type shy struct{ *testing.T }
+
+func (s shy) Fatalf(string, ...any) { runtime.Goexit() }
+
+// standing fails unless the permitted traffic passes.
+func (f *fray) standing(limit time.Duration) {
+	f.t.Helper()
+	if !f.siege.Passes(limit) {
+		f.t.Errorf("the permitted traffic does not pass within %v", limit)
+	}
+}
+
+// held fails for everything that leaked so far.
+func (f *fray) held() {
+	f.t.Helper()
+	for _, l := range f.siege.Leaks() {
+		if !f.flushed || !strings.HasPrefix(l, siege.OpenWhenFlushed) {
+			f.t.Errorf("leak: %s", l)
+		}
+	}
+}
+
+// through runs a fault and reports what it did to the permitted traffic.
+func (f *fray) through(name string, limit time.Duration, fault func()) {
+	f.t.Helper()
+	o := f.siege.Through(limit, fault)
+	f.t.Logf("%s: %-60s %s, %d leaks", f.version, name, o, len(f.siege.Leaks()))
+	if !o.Back {
+		f.t.Errorf("%s: %s", name, o)
+	}
+}
+
+// sound fails unless every promise can be seen from an ordinary container, too.
+func (f *fray) sound() {
+	f.t.Helper()
+	f.reaches("other", frayGateway+":8080")
+	f.denied("other", frayGateway+":9090")
+	f.held()
+}
+
+// onHost runs a shell line on the host's network.
+func (f *fray) onHost(line string) string {
+	f.t.Helper()
+	return strings.TrimSpace(f.world.Host.Run("sh", "-c", line))
+}
+
+// wire is the name of the wire of a container's address.
+func (f *fray) wire(ip string) string {
+	f.t.Helper()
+	mac := topology.Endpoint{MAC: topology.MACFor(f.network, netip.MustParseAddr(ip))}.PortMAC()
+	for line := range strings.Lines(f.onHost("ip -br link")) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == mac.String() {
+			name, _, _ := strings.Cut(fields[0], "@")
+			return name
+		}
+	}
+	f.t.Fatalf("no wire with %s", mac)
+	return ""
+}
+
+// TestFaultsControl shows that a fray sees leaks: on a plain bridge network of the same engine nearly everything is one.
+func TestFaultsControl(t *testing.T) {
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			f := newFray(t, version, "bridge")
+			time.Sleep(2 * time.Second)
+			leaks := f.siege.Leaks()
+			t.Logf("%s: plain bridge: %d of %d vectors leak", version, len(leaks), f.siege.Vectors())
+			if len(leaks) < f.siege.Vectors()/3 {
+				t.Errorf("only %d of %d vectors leak:\n%s", len(leaks), f.siege.Vectors(), strings.Join(leaks, "\n"))
+			}
+		})
+	}
+}

@@ -1,0 +1,77 @@
+package docker_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
+)
+
+// rival is a network of Docker's own that a user might take for the same thing.
+type rival struct {
+	name    string
+	version string // the engine it needs; empty: every one
+	options []string
+}
+
+// rivals are the control here: vectors have to get through them, on the same engine and in the same containers.
+var rivals = []rival{
+	{name: "bridge"},
+	{name: "internal", options: []string{"--internal"}},
+	{name: "isolated", version: "28.5", options: []string{"--internal", "-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated"}},
+}
+
+// TestLeaks attacks from the seat of root in a real server container, on mcpnet and on Docker's own networks.
+func TestLeaks(t *testing.T) {
+	onEveryEngine(t, func(t *testing.T, l *lab) {
+		victim := l.world.NewVictim()
+		l.createNetwork("-o", "com.docker.network.bridge.name="+leakBridge)
+		report := leak.Run(t, l.seat(victim, "mcpnet", "mcp-secure"))
+		l.clear("mcp-secure")
+
+		reports := []leak.Report{report}
+		for _, r := range rivals {
+			if r.version == "" || r.version == l.version {
+				reports = append(reports, l.attackRival(victim, r))
+			}
+		}
+		t.Logf("\n%s", leak.Table(reports...))
+		if !report.Reaches || !report.ReachesAfter || len(report.Leaks()) > 0 {
+			t.Errorf("%s", report)
+		}
+		for _, control := range reports[1:] {
+			if leaks := len(control.Leaks()); leaks == 0 {
+				t.Errorf("Docker's %s network leaks nothing: the vectors prove nothing here", control.Seat)
+			}
+		}
+	})
+}
+
+// leakBridge is the bridge of whatever network is attacked.
+const leakBridge = "attacked0"
+
+func (l *lab) attackRival(victim *testnet.NS, r rival) leak.Report {
+	l.t.Helper()
+	l.MustDocker(append(append([]string{"network", "create", "--subnet", leak.Subnet.String(), "--gateway", leak.BridgeAddr.String(),
+		"-o", "com.docker.network.bridge.name=" + leakBridge}, r.options...), r.name+"-net")...)
+	defer l.clear(r.name + "-net")
+	return leak.Run(l.t, l.seat(victim, r.name, r.name+"-net"))
+}
+
+// seat starts a gateway and two servers on a network; the attacker sits in one of the servers.
+func (l *lab) seat(victim *testnet.NS, name, network string) leak.Seat {
+	l.t.Helper()
+	member := func(container string, ip netip.Addr) leak.Member {
+		l.run(container, "exec sleep 1000", "--network", network, "--ip", ip.String())
+		return leak.Member{NS: testnet.FromPath(l.t, l.ContainerNetNS(container)), Link: "eth0", IP: ip}
+	}
+	return leak.Seat{Name: name, World: l.world, Victim: victim, Bridge: leakBridge, BridgeIP: leak.BridgeAddr, Subnet: leak.Subnet, Port: leak.GatewayPort,
+		Gateway: member("gateway", leak.GatewayIP), Attacker: member("attacker", leak.AttackerIP), Neighbour: member("neighbour", leak.PeerIP)}
+}
+
+func (l *lab) clear(network string) {
+	l.t.Helper()
+	l.MustDocker("rm", "-f", "gateway", "attacker", "neighbour")
+	l.MustDocker("network", "rm", network)
+}
