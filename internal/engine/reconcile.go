@@ -122,8 +122,27 @@ func (e *Engine) observe() (plan.Observed, error) {
 	return o, nil
 }
 
+// followIPTables changes to the variant in which the engine made its chains meanwhile.
+func (e *Engine) followIPTables() {
+	if e.iptables == nil || !e.iptables.Outdated() {
+		return
+	}
+	now, err := iptables.Open(e.ns)
+	if err != nil || now.Variant() == e.iptables.Variant() {
+		return
+	}
+	e.log.Info("the engine uses another iptables", "variant", now.Variant())
+	for _, n := range e.networks {
+		if err := e.iptables.Remove(context.Background(), n.Bridge); err != nil {
+			e.log.Warn("remove from the other iptables", "network", n.DisplayName(), "error", err)
+		}
+	}
+	e.iptables = now
+}
+
 // observeIPTables tells which bridges' rules are complete; nil where there is no iptables.
 func (e *Engine) observeIPTables() map[string]bool {
+	e.followIPTables()
 	if e.iptables == nil {
 		return nil
 	}

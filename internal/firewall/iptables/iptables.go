@@ -33,7 +33,7 @@ type Firewall struct {
 	tables  map[goiptables.Protocol]*goiptables.IPTables
 }
 
-// Open finds the variant: the one with DOCKER-USER, else the one whose tables are in use, else nft.
+// Open finds the variant: the one with DOCKER-USER, else nft, else legacy.
 func Open(h ns.Handle) (*Firewall, error) {
 	var firewalls []*Firewall
 	var failed []error
@@ -54,6 +54,20 @@ func Open(h ns.Handle) (*Firewall, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(failed...))
 	}
 	return firewalls[0], nil
+}
+
+// Outdated reports whether the engine may have made its chains in the other variant since Open: a plugin starts before
+// its engine has made any.
+func (f *Firewall) Outdated() bool {
+	if f.variant == "legacy" || f.has("DOCKER-USER") {
+		return false
+	}
+	inUse := false
+	_ = f.ns.Do(func() error {
+		inUse = legacyInUse()
+		return nil
+	})
+	return inUse
 }
 
 // Variant is "nft" or "legacy".

@@ -1,0 +1,29 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestFollowsIPTables starts, as a plugin does at boot, before the engine has made its chains, and the engine then makes
+// them in iptables-legacy.
+func TestFollowsIPTables(t *testing.T) {
+	f := newFixture(t)
+	f.network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080"})
+	if rules := f.world.Host.Run("iptables-nft-save"); !strings.Contains(rules, "-A FORWARD -j DOCKER-MCP") {
+		t.Fatalf("iptables-nft:\n%s", rules)
+	}
+	for _, args := range [][]string{{"-N", "DOCKER-USER"}, {"-I", "FORWARD", "-j", "DOCKER-USER"}} {
+		f.world.Host.Run("iptables-legacy", args...)
+		f.world.Host.Run("ip6tables-legacy", args...)
+	}
+	if _, err := f.engine.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if rules := f.world.Host.Run("iptables-legacy-save"); !strings.Contains(rules, "-A DOCKER-USER -j DOCKER-MCP") {
+		t.Errorf("iptables-legacy:\n%s", rules)
+	}
+	if rules := f.world.Host.Run("iptables-nft-save"); strings.Contains(rules, "MCP") {
+		t.Errorf("left in iptables-nft:\n%s", rules)
+	}
+}
