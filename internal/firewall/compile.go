@@ -27,12 +27,15 @@ type Features struct {
 
 // names are the sets and chains of one network, by its bridge.
 type names struct {
-	tcp, udp, gatewayIP            string // policy: permitted tuples, addresses of gateways
-	gatewayMAC, serverMAC          string // answers to ARP
-	port, wire                     string // ways: (MAC, IP) → interface
-	flows, closing                 string // connections opened by gateways
-	fromServer, fromGateway, other string // chains
-	forward, input, nat            string
+	tcp, udp, gatewayIP              string // policy: permitted tuples, addresses of gateways
+	gatewayMAC, serverMAC            string // answers to ARP
+	port, wire                       string // ways: (MAC, IP) → interface
+	flows, closing                   string // connections opened by gateways
+	own                              string // identity: wire, MAC and IP of each endpoint
+	server, fromServer, serverARP    string // chains
+	gateway, fromGateway, gatewayARP string
+	candidate                        string
+	forward, input, nat              string
 }
 
 func namesOf(n topology.Network) names {
@@ -41,8 +44,11 @@ func namesOf(n topology.Network) names {
 		tcp: b + ".tcp", udp: b + ".udp", gatewayIP: b + ".gateway-ip",
 		gatewayMAC: b + ".gateway-mac", serverMAC: b + ".server-mac",
 		port: b + ".port", wire: b + ".wire", flows: b + ".flows", closing: b + ".closing",
-		fromServer: "DOCKER-MCP." + b, fromGateway: "MCP-GATEWAY." + b, other: "MCP-REFUSED." + b,
-		forward: "forward." + b, input: "input." + b, nat: "postrouting." + b,
+		own:    b + ".own",
+		server: "MCP-SERVER." + b, fromServer: "DOCKER-MCP." + b, serverARP: "MCP-SERVER-ARP." + b,
+		gateway: "MCP-GATEWAY." + b, fromGateway: "MCP-GATEWAY-IPV4." + b, gatewayARP: "MCP-GATEWAY-ARP." + b,
+		candidate: "MCP-CANDIDATE." + b,
+		forward:   "forward." + b, input: "input." + b, nat: "postrouting." + b,
 	}
 }
 
@@ -60,9 +66,13 @@ func CompileNetwork(n topology.Network, f Features) Ruleset {
 	return Ruleset{
 		Sets: c.sets(),
 		Chains: append([]Chain{
-			{Family: NetDev, Name: c.other, Rules: c.refused()},
+			{Family: NetDev, Name: c.server, Rules: c.identity(c.fromServer, c.serverARP)},
 			{Family: NetDev, Name: c.fromServer, Rules: c.servers()},
+			{Family: NetDev, Name: c.serverARP, Rules: []Rule{c.answer("arp-gateway", c.gatewayMAC), c.deny("no-arp")}},
+			{Family: NetDev, Name: c.gateway, Rules: c.identity(c.fromGateway, c.gatewayARP)},
 			{Family: NetDev, Name: c.fromGateway, Rules: c.gateways()},
+			{Family: NetDev, Name: c.gatewayARP, Rules: c.gatewaysARP()},
+			{Family: NetDev, Name: c.candidate, Rules: []Rule{c.deny("candidate")}},
 		}, c.host()...),
 	}
 }
@@ -75,12 +85,18 @@ func (c compiler) sets() []Set {
 		{Family: NetDev, Name: c.tcp, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.TCP)},
 		{Family: NetDev, Name: c.udp, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.UDP)},
 		{Family: NetDev, Name: c.gatewayMAC, Key: []Type{IPv4Addr}, Data: EtherAddr, Elements: c.gatewayMACs()},
+		c.ownSet(),
 		{Family: NetDev, Name: c.serverMAC, Key: []Type{IPv4Addr}, Data: EtherAddr, Held: true},
 		{Family: NetDev, Name: c.port, Key: way, Data: IfaceIndex, Held: true},
 		{Family: NetDev, Name: c.wire, Key: way, Data: IfaceIndex, Held: true},
 		{Family: NetDev, Name: c.flows, Key: flow, Dynamic: true, Size: flowsSize, Held: true},
 		{Family: NetDev, Name: c.closing, Key: flow, Dynamic: true, Size: flowsSize, Held: true},
 	}
+}
+
+// ownSet holds who may speak on which wire.
+func (c compiler) ownSet() Set {
+	return Set{Family: NetDev, Name: c.own, Key: []Type{IfaceName, EtherAddr, IPv4Addr}, Held: true}
 }
 
 func (c compiler) gatewayAddrs() (out []Element) {
@@ -124,12 +140,12 @@ func (c compiler) id(what string) string { return c.network.Bridge + "/" + what 
 
 func (c compiler) denyLog() bool { return c.policy.Log != policy.LogOff }
 
-// Matches shared by several rules.
+// Matches shared by several rules. That a frame is IPv4, or ARP, and not tagged, is known before: see identity.
 var (
-	plainIP  = []Match{is(EtherType, "ip"), PlainIPv4, Unfragmented}
+	plainIP  = []Match{PlainIPv4, Unfragmented}
 	plainTCP = append(append([]Match(nil), plainIP...), is(IPProto, "tcp"))
 	plainUDP = append(append([]Match(nil), plainIP...), is(IPProto, "udp"))
-	anyARP   = []Match{is(EtherType, "arp"), EthernetARP}
+	anyARP   = []Match{EthernetARP}
 
 	toDestination = []Field{EtherDst, IPDst}
 	// A connection's key stands with the server first, seen from either side.
@@ -137,12 +153,26 @@ var (
 	flowFromGateway = []Field{IPDst, TCPDst, IPSrc, TCPSrc}
 )
 
-// servers are the rules for frames of servers whose identity is proven.
+// identity leads what a wire's own endpoint says, IPv4 or ARP, to the rules for it. Everything else ends here: other
+// people's addresses, IPv6, VLAN tags, other EtherTypes.
+func (c compiler) identity(ipv4, arp string) []Rule {
+	own := func(mac, ip Field) Match { return in(c.own, InIface, mac, ip) }
+	return []Rule{
+		{ID: c.id("own-ipv4"), Match: []Match{is(EtherType, "ip"), own(EtherSrc, IPSrc)}, Verdict: Goto{ipv4}},
+		{ID: c.id("own-arp"), Match: []Match{is(EtherType, "arp"), own(EtherSrc, ARPSrcIP), own(ARPSrcMAC, ARPSrcIP)}, Verdict: Goto{arp}},
+		c.deny("not-own"),
+	}
+}
+
+// servers are the rules for IPv4 frames of servers whose identity is proven.
 func (c compiler) servers() []Rule {
 	toPort := Forward{toDestination, c.port}
-	rules := []Rule{
-		{ID: c.id("gateway-tcp"), Match: all(plainTCP, []Match{in(c.tcp, IPDst, TCPDst)}), Verdict: toPort, Log: c.policy.Log == policy.LogAll},
-		{ID: c.id("gateway-udp"), Match: all(plainUDP, []Match{in(c.udp, IPDst, UDPDst)}), Verdict: toPort, Log: c.policy.Log == policy.LogAll},
+	permitted := func(what string, m ...Match) Rule {
+		return Rule{ID: c.id(what), Match: m, Verdict: toPort, Log: c.policy.Log == policy.LogAll}
+	}
+	rules := []Rule{permitted("gateway-tcp", all(plainTCP, []Match{in(c.tcp, IPDst, TCPDst)})...)}
+	if c.hasUDP() {
+		rules = append(rules, permitted("gateway-udp", all(plainUDP, []Match{in(c.udp, IPDst, UDPDst)})...))
 	}
 	if !c.policy.Connect.Off() {
 		reply := all(plainTCP, []Match{NotOpening})
@@ -150,13 +180,15 @@ func (c compiler) servers() []Rule {
 			Rule{ID: c.id("reply"), Match: all(reply, []Match{in(c.flows, flowFromServer...)}), Verdict: toPort},
 			Rule{ID: c.id("reply-closing"), Match: all(reply, []Match{in(c.closing, flowFromServer...)}), Verdict: toPort})
 	}
-	rules = append(rules, Rule{ID: c.id("arp-gateway"), Match: all(anyARP, []Match{is(ARPOp, "request")}), Verdict: AnswerARP{c.gatewayMAC}})
 	if c.policy.Mode == policy.ModeAudit {
 		rules = append(rules, Rule{ID: c.id("audit-port"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(c.gatewayIP, IPDst)}),
 			Verdict: toPort, Count: true, Log: c.denyLog()})
 	}
-	return append(rules, c.closedPort(), c.jumpRefused())
+	return append(rules, c.closedPort(), c.deny("no-ipv4"))
 }
+
+// hasUDP reports whether a UDP port is permitted.
+func (c compiler) hasUDP() bool { return len(c.tuples(policy.UDP)) > 0 }
 
 // closedPort answers a segment to a gateway that has no way there: a port that is not permitted, or no gateway yet.
 func (c compiler) closedPort() Rule {
@@ -167,17 +199,23 @@ func (c compiler) closedPort() Rule {
 	return Rule{ID: c.id("closed-port"), Match: all(plainTCP, []Match{in(c.gatewayIP, IPDst)}), Verdict: verdict, Count: true, Log: c.denyLog()}
 }
 
-func (c compiler) jumpRefused() Rule {
-	return Rule{ID: c.id("refused"), Verdict: Goto{c.other}}
+// answer is the rule that answers ARP requests for the addresses in a map.
+func (c compiler) answer(what, addresses string) Rule {
+	return Rule{ID: c.id(what), Match: all(anyARP, []Match{is(ARPOp, "request")}), Verdict: AnswerARP{addresses}}
 }
 
-// gateways are the rules for frames of gateways whose identity is proven.
+// deny is the rule at the end of a chain: what nothing permitted is counted and dropped.
+func (c compiler) deny(what string) Rule {
+	return Rule{ID: c.id(what), Verdict: Drop, Count: true, Log: c.denyLog()}
+}
+
+// gateways are the rules for IPv4 frames of gateways whose identity is proven.
 func (c compiler) gateways() []Rule {
 	toWire := Forward{toDestination, c.wire}
 	bridgeMAC := c.network.BridgeMAC().String()
-	rules := []Rule{
-		{ID: c.id("answer-tcp"), Match: all(plainTCP, []Match{NotOpening, in(c.tcp, IPSrc, TCPSrc)}), Verdict: toWire},
-		{ID: c.id("answer-udp"), Match: all(plainUDP, []Match{in(c.udp, IPSrc, UDPSrc)}), Verdict: toWire},
+	rules := []Rule{{ID: c.id("answer-tcp"), Match: all(plainTCP, []Match{NotOpening, in(c.tcp, IPSrc, TCPSrc)}), Verdict: toWire}}
+	if c.hasUDP() {
+		rules = append(rules, Rule{ID: c.id("answer-udp"), Match: all(plainUDP, []Match{in(c.udp, IPSrc, UDPSrc)}), Verdict: toWire})
 	}
 	rules = append(rules, c.connect(bridgeMAC, toWire)...)
 	if c.policy.Mode == policy.ModeAudit {
@@ -185,10 +223,18 @@ func (c compiler) gateways() []Rule {
 	}
 	return append(rules,
 		c.closedServer(bridgeMAC),
-		Rule{ID: c.id("arp-server"), Match: all(anyARP, []Match{is(ARPOp, "request")}), Verdict: AnswerARP{c.serverMAC}},
-		Rule{ID: c.id("arp-bridge"), Match: all(anyARP, []Match{is(ARPDstIP, c.network.BridgeAddr.String())}), Verdict: Accept},
-		Rule{ID: c.id("to-host"), Match: []Match{is(EtherType, "ip"), is(EtherDst, bridgeMAC)}, Verdict: Accept},
-		c.jumpRefused())
+		Rule{ID: c.id("to-host"), Match: []Match{is(EtherDst, bridgeMAC)}, Verdict: Accept},
+		c.deny("no-ipv4"))
+}
+
+// gatewaysARP answers for servers, and lets a gateway and the host find each other.
+func (c compiler) gatewaysARP() []Rule {
+	bridge := is(ARPDstIP, c.network.BridgeAddr.String())
+	return []Rule{
+		c.answer("arp-server", c.serverMAC),
+		{ID: c.id("arp-bridge"), Match: all(anyARP, []Match{bridge}), Verdict: Accept},
+		c.deny("no-arp"),
+	}
 }
 
 // closedServer answers a gateway's segment to a server that has no way there: a port that gateway.connect leaves out, or a
@@ -225,17 +271,4 @@ func portNumbers(ports []policy.Port) (out []string) {
 		out = append(out, strconv.Itoa(int(p.Number)))
 	}
 	return out
-}
-
-// refused drops what nothing permitted, under a name for each kind, so that counters tell them apart.
-func (c compiler) refused() []Rule {
-	deny := func(what string, m ...Match) Rule {
-		return Rule{ID: c.id(what), Match: m, Verdict: Drop, Count: true, Log: c.denyLog()}
-	}
-	return []Rule{
-		deny("no-ipv4", is(EtherType, "ip")),
-		deny("no-arp", is(EtherType, "arp")),
-		deny("no-ipv6", is(EtherType, "ip6")),
-		deny("no-ethertype"),
-	}
 }

@@ -2,35 +2,31 @@ package firewall
 
 import "github.com/mcpnet/mcpnet/internal/topology"
 
-// CompileEndpoint gives an endpoint's chain, which proves who speaks, and its elements of the network's maps.
-// A candidate's chain passes nothing.
+// CompileEndpoint gives an endpoint's chain and its elements of the network's sets. The chain is one rule: when a rule
+// comes, the kernel walks through those of every wire (nft_table_validate), so each more would be felt at a thousand.
 func CompileEndpoint(n topology.Network, e topology.Endpoint) Guard {
 	c := compiler{names: namesOf(n), network: n, policy: n.Policy}
-	chain := Chain{Family: NetDev, Name: ChainName(e), Hook: HookIngress, Device: e.Wire(), Policy: Drop}
 	switch e.Role {
 	case topology.RoleServer:
-		chain.Rules = c.identity(e, c.fromServer)
-		return Guard{chain, []GuardElement{c.way(c.wire, e), c.arp(c.serverMAC, e)}}
+		return Guard{c.wireChain(e, c.server), []GuardElement{c.identityOf(e), c.way(c.wire, e), c.arp(c.serverMAC, e)}}
 	case topology.RoleGateway:
-		chain.Rules = c.identity(e, c.fromGateway)
-		return Guard{chain, []GuardElement{c.way(c.port, e)}}
+		return Guard{c.wireChain(e, c.gateway), []GuardElement{c.identityOf(e), c.way(c.port, e)}}
 	default:
-		chain.Rules = []Rule{{ID: c.id("candidate"), Verdict: Goto{c.other}}}
-		return Guard{Chain: chain}
+		return Guard{Chain: c.wireChain(e, c.candidate)}
 	}
 }
 
 // ChainName is the name of an endpoint's base chain.
 func ChainName(e topology.Endpoint) string { return "in-" + e.Wire() }
 
-func (c compiler) identity(e topology.Endpoint, next string) []Rule {
-	mac, ip := e.MAC.String(), e.IP.String()
-	own := is(EtherSrc, mac)
-	return []Rule{
-		{ID: c.id("own-ipv4"), Match: []Match{is(EtherType, "ip"), own, is(IPSrc, ip)}, Verdict: Goto{next}},
-		{ID: c.id("own-arp"), Match: []Match{is(EtherType, "arp"), own, is(ARPSrcMAC, mac), is(ARPSrcIP, ip)}, Verdict: Goto{next}},
-		{ID: c.id("not-own"), Verdict: Goto{c.other}},
-	}
+// wireChain takes every frame of a wire to the network's rules for the endpoint's role.
+func (c compiler) wireChain(e topology.Endpoint, next string) Chain {
+	return Chain{Family: NetDev, Name: ChainName(e), Hook: HookIngress, Device: e.Wire(), Policy: Drop,
+		Rules: []Rule{{ID: c.id("wire"), Verdict: Goto{next}}}}
+}
+
+func (c compiler) identityOf(e topology.Endpoint) GuardElement {
+	return GuardElement{Set: c.ownSet(), Element: Element{Key: []string{e.Wire(), e.MAC.String(), e.IP.String()}}}
 }
 
 func (c compiler) way(set string, e topology.Endpoint) GuardElement {

@@ -51,7 +51,7 @@ func TestExplainAudit(t *testing.T) {
 		{"wrong port", wrongPort, "forward to " + g.Wire() + " by audit-port"},
 		{"wrong UDP port", ip(a, g, datagram(40000, 9)), "forward to " + g.Wire() + " by audit-port"},
 		{"neighbour", ip(a, b, nil), "drop by no-ipv4"},
-		{"foreign address", with(wrongPort, 14+12, b.IP.AsSlice()...), "drop by no-ipv4"},
+		{"foreign address", with(wrongPort, 14+12, b.IP.AsSlice()...), "drop by not-own"},
 		{"ICMP", ip(a, g, func(p *frame.IPv4) { p.Protocol, p.Payload = 1, []byte{8, 0, 0, 0} }), "drop by no-ipv4"},
 	})
 	s.judge(t, g, []verdictCase{{"answer", ip(g, a, segment(9, 40000, frame.SYN|frame.ACK)), "forward to " + a.Wire() + " by audit-answer"}})
@@ -70,8 +70,8 @@ func TestExplainWithoutGateway(t *testing.T) {
 	})
 	compiled(firewall.Features{}).judge(t, a, []verdictCase{{"is silent without the feature", ip(a, g, nil), "drop by closed-port"}})
 	compiled(firewall.Features{}).judge(t, g, []verdictCase{
-		{"candidate answers", ip(g, a, segment(8080, 40000, frame.SYN|frame.ACK)), "drop by no-ipv4"},
-		{"candidate asks", arp(g, "172.20.0.1", nil), "drop by no-arp"},
+		{"candidate answers", ip(g, a, segment(8080, 40000, frame.SYN|frame.ACK)), "drop by candidate"},
+		{"candidate asks", arp(g, "172.20.0.1", nil), "drop by candidate"},
 	})
 }
 
@@ -82,7 +82,7 @@ func TestExplainUnguarded(t *testing.T) {
 	a, g := endpoint(n, "a", "172.20.240.1", topology.RoleServer), endpoint(n, "g", "172.20.0.100", topology.RoleGateway)
 	rules := firewall.Ruleset{}.With(firewall.CompileEndpoint(n, a))
 	packet := firewall.Decode(a.Wire(), ip(a, g, nil))
-	if o := rules.Explain(firewall.HookIngress, packet); o.Passes() || o.RuleID != "mcp-secure/own-ipv4" {
+	if o := rules.Explain(firewall.HookIngress, packet); o.Passes() || o.RuleID != "mcp-secure/wire" {
 		t.Errorf("a chain that is missing lets pass: %+v", o)
 	}
 	if o := (firewall.Ruleset{}).Explain(firewall.HookIngress, packet); !o.Passes() || o.RuleID != "" {

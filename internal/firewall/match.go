@@ -9,6 +9,7 @@ const (
 	EtherAddr   Type = "ether_addr"
 	InetService Type = "inet_service"
 	IfaceIndex  Type = "iface_index"
+	IfaceName   Type = "ifname"
 )
 
 // Field is a part of a packet, by its nftables expression.

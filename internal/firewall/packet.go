@@ -105,20 +105,31 @@ func (p Packet) decodeFlags(flags byte) {
 	p.Shapes[Closing] = flags&(flagFIN|flagRST) != 0
 }
 
+// decodeARP reads as many fields as there are (RFC 826).
 func (p Packet) decodeARP(b []byte) {
-	if len(b) < 28 {
-		return
+	if len(b) >= 8 {
+		p.Shapes[EthernetARP] = binary.BigEndian.Uint16(b[0:2]) == 1 && binary.BigEndian.Uint16(b[2:4]) == etherIPv4 && b[4] == 6 && b[5] == 4
+		p.Fields[ARPOp] = arpOperation(binary.BigEndian.Uint16(b[6:8]))
 	}
-	p.Shapes[EthernetARP] = binary.BigEndian.Uint16(b[0:2]) == 1 && binary.BigEndian.Uint16(b[2:4]) == etherIPv4 && b[4] == 6 && b[5] == 4
-	switch binary.BigEndian.Uint16(b[6:8]) {
+	if len(b) >= 14 {
+		p.Fields[ARPSrcMAC] = net.HardwareAddr(b[8:14]).String()
+	}
+	if len(b) >= 18 {
+		p.Fields[ARPSrcIP] = addrText(b[14:18])
+	}
+	if len(b) >= 28 {
+		p.Fields[ARPDstIP] = addrText(b[24:28])
+	}
+}
+
+func arpOperation(n uint16) string {
+	switch n {
 	case 1:
-		p.Fields[ARPOp] = "request"
+		return "request"
 	case 2:
-		p.Fields[ARPOp] = "reply"
+		return "reply"
 	}
-	p.Fields[ARPSrcMAC] = net.HardwareAddr(b[8:14]).String()
-	p.Fields[ARPSrcIP] = addrText(b[14:18])
-	p.Fields[ARPDstIP] = addrText(b[24:28])
+	return strconv.Itoa(int(n))
 }
 
 func addrText(b []byte) string { return netip.AddrFrom4([4]byte(b)).String() }

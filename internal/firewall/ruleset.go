@@ -55,15 +55,19 @@ type Rule struct {
 	Verdict Verdict
 	// Count adds a counter.
 	Count bool
-	// Log reports packets to NFLOG group LogGroup, at most LogRate.
+	// Log reports packets to NFLOG group LogGroup.
 	Log bool
 }
 
-// LogGroup is the NFLOG group of reported packets; LogRate is the most that one rule reports.
+// LogGroup is the NFLOG group of reported packets. A rule reports at most LogRatePerSecond of them, after a burst.
 const (
-	LogGroup = 4740
-	LogRate  = "10/second burst 20 packets"
+	LogGroup         = 4740
+	LogRatePerSecond = 10
+	LogBurst         = 20
 )
+
+// LogPrefix is how a report names its rule.
+func LogPrefix(id string) string { return "mcpnet:" + id + " " }
 
 // Set is a set, or a map when Data is a type.
 type Set struct {

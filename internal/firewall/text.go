@@ -139,19 +139,23 @@ func (s Set) text() string {
 }
 
 func (e Element) text() string {
-	key := strings.Join(e.Key, " . ")
+	parts := make([]string, len(e.Key))
+	for i, k := range e.Key {
+		parts[i] = quoteName(k)
+	}
+	key := strings.Join(parts, " . ")
 	if e.Data == "" {
 		return key
 	}
 	return key + " : " + quoteName(e.Data)
 }
 
-// quoteName quotes interface names: some of them are words of the nft language.
-func quoteName(data string) string {
-	if strings.ContainsAny(data, ":.") {
-		return data
+// quoteName quotes interface names: some of them are words of the nft language. Addresses and numbers are not quoted.
+func quoteName(value string) string {
+	if strings.ContainsAny(value, ":.") || strings.Trim(value, "0123456789") == "" {
+		return value
 	}
-	return fmt.Sprintf("%q", data)
+	return fmt.Sprintf("%q", value)
 }
 
 // text is the rule's line and, before it, the line that reports what it will take: a limit in the same rule would let
@@ -159,8 +163,8 @@ func quoteName(data string) string {
 func (r Rule) text(c Chain) string {
 	var b strings.Builder
 	if r.Log {
-		fmt.Fprintf(&b, "add rule %s %slimit rate %s log group %d prefix \"mcpnet:%s \" comment \"%s/log\"\n",
-			c.path(), r.matchText(), LogRate, LogGroup, r.ID, r.ID)
+		fmt.Fprintf(&b, "add rule %s %slimit rate %d/second burst %d packets log group %d prefix %q comment %q\n",
+			c.path(), r.matchText(), LogRatePerSecond, LogBurst, LogGroup, LogPrefix(r.ID), r.ID+"/log")
 	}
 	fmt.Fprintf(&b, "add rule %s %s", c.path(), r.matchText())
 	for _, s := range r.Do {

@@ -64,11 +64,12 @@ func (f *Firewall) queue(g Guard) error {
 	chain := f.conn.AddChain(baseChain(g.Chain))
 	f.conn.FlushChain(chain)
 	for _, r := range g.Chain.Rules {
-		exprs, err := expressions(r)
-		if err != nil {
-			return err
+		next, ok := r.Verdict.(firewall.Goto)
+		if !ok || len(r.Match) > 0 || r.Log || r.Count {
+			return fmt.Errorf("rule %s is not one of an endpoint's chain, which only goes on", r.ID)
 		}
-		f.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, r.ID)})
+		f.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: next.Chain}},
+			UserData: userdata.AppendString(nil, userdata.TypeComment, r.ID)})
 	}
 	for _, e := range g.Elements {
 		element, err := setElement(e, g.Index)
@@ -143,55 +144,6 @@ func baseChain(c firewall.Chain) *nftables.Chain {
 	}
 }
 
-// payload is where a field of an endpoint's rules stands: header, offset and length in bytes.
-var payload = map[firewall.Field]expr.Payload{
-	firewall.EtherSrc:  {Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6},
-	firewall.EtherType: {Base: expr.PayloadBaseLLHeader, Offset: 12, Len: 2},
-	firewall.IPSrc:     {Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4},
-	firewall.ARPSrcMAC: {Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 6},
-	firewall.ARPSrcIP:  {Base: expr.PayloadBaseNetworkHeader, Offset: 14, Len: 4},
-}
-
-var etherTypes = map[string][]byte{"ip": {0x08, 0x00}, "arp": {0x08, 0x06}}
-
-func expressions(r firewall.Rule) ([]expr.Any, error) {
-	out := []expr.Any{}
-	if len(r.Match) > 0 {
-		// nft puts the same in front of link-layer matches; without it a listing shows bytes instead of names.
-		out = append(out, &expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_ETHER)})
-	}
-	for _, m := range r.Match {
-		is, ok := m.(firewall.Is)
-		load, known := payload[is.Field]
-		if !ok || !known || len(is.Values) != 1 {
-			return nil, fmt.Errorf("rule %s: %v is not a match of an endpoint's chain", r.ID, m)
-		}
-		value, err := fieldBytes(is.Field, is.Values[0])
-		if err != nil {
-			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
-		}
-		load.DestRegister = 1
-		out = append(out, &load, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: value})
-	}
-	next, ok := r.Verdict.(firewall.Goto)
-	if !ok {
-		return nil, fmt.Errorf("rule %s: %v is not a verdict of an endpoint's chain", r.ID, r.Verdict)
-	}
-	return append(out, &expr.Verdict{Kind: expr.VerdictGoto, Chain: next.Chain}), nil
-}
-
-func fieldBytes(f firewall.Field, value string) ([]byte, error) {
-	switch f {
-	case firewall.EtherType:
-		return etherTypes[value], nil
-	case firewall.EtherSrc, firewall.ARPSrcMAC:
-		return typeBytes(firewall.EtherAddr, value)
-	default:
-		return typeBytes(firewall.IPv4Addr, value)
-	}
-}
-
 func typeBytes(t firewall.Type, value string) ([]byte, error) {
 	switch t {
 	case firewall.IPv4Addr:
@@ -200,6 +152,12 @@ func typeBytes(t firewall.Type, value string) ([]byte, error) {
 	case firewall.EtherAddr:
 		mac, err := net.ParseMAC(value)
 		return mac, err
+	case firewall.IfaceName:
+		name := make([]byte, unix.IFNAMSIZ)
+		if copy(name, value) == len(name) {
+			return nil, fmt.Errorf("interface name %q is longer than %d bytes", value, len(name)-1)
+		}
+		return name, nil
 	}
 	return nil, fmt.Errorf("type %s is not one of an endpoint's elements", t)
 }
@@ -228,6 +186,9 @@ func setElement(e firewall.GuardElement, index int) (nftables.SetElement, error)
 	if e.Set.Data == firewall.IfaceIndex {
 		return nftables.SetElement{Key: key, Val: binary.NativeEndian.AppendUint32(nil, uint32(index))}, nil
 	}
+	if e.Set.Data == "" {
+		return nftables.SetElement{Key: key}, nil
+	}
 	value, err := typeBytes(e.Set.Data, e.Data)
 	return nftables.SetElement{Key: key, Val: value}, err
 }
@@ -235,6 +196,7 @@ func setElement(e firewall.GuardElement, index int) (nftables.SetElement, error)
 var kernelTypes = map[firewall.Type]nftables.SetDatatype{
 	firewall.IPv4Addr: nftables.TypeIPAddr, firewall.EtherAddr: nftables.TypeEtherAddr,
 	firewall.InetService: nftables.TypeInetService, firewall.IfaceIndex: nftables.TypeIFIndex,
+	firewall.IfaceName: nftables.TypeIFName,
 }
 
 func kernelSet(s firewall.Set) *nftables.Set {

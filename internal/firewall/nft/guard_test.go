@@ -89,7 +89,7 @@ func TestGuardMany(t *testing.T) {
 		t.Errorf("%d elements, want %d", got, count)
 	}
 	for _, one := range g {
-		if ids := s.Chains[firewall.NetDev][one.Chain.Name]; len(ids) != 3 {
+		if ids := s.Chains[firewall.NetDev][one.Chain.Name]; len(ids) != 1 {
 			t.Fatalf("chain %s has %v", one.Chain.Name, ids)
 		}
 	}
