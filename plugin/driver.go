@@ -182,8 +182,9 @@ func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Net
 		id, engine.ErrNoNetwork)
 }
 
-// describeTime is how long a gateway's start may wait for the engine's record of a network that was made just before.
-const describeTime = 2 * time.Second
+// describeTime is how long a gateway's start may wait for the engine's record of a network that was made just before. On
+// a busy machine two seconds were too few, and a gateway without a default route stays without until its next start.
+const describeTime = 5 * time.Second
 
 // describedNetwork finds the network and, for an endpoint at a gateway's address, waits a moment for the range that the
 // engine assigns from: only with it the address proves that it was asked for, and only now a default route can be given.

@@ -90,11 +90,12 @@ func (s *recorder) look(ctx context.Context) error {
 		return err
 	}
 	listed := slices.DeleteFunc(slices.Clone(all), func(n docker.Network) bool { return !isOurs(n.Driver) })
-	attachments, err := s.docker.Attachments(ctx)
+	// The start of a gateway may wait for this, and for nothing of what follows.
+	known, err := s.networks(ctx, listed)
 	if err != nil {
 		return err
 	}
-	known, err := s.networks(ctx, listed)
+	attachments, err := s.docker.Attachments(ctx)
 	if err != nil {
 		return err
 	}

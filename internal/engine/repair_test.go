@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"runtime/pprof"
 	"slices"
 	"testing"
 	"time"
@@ -43,7 +41,6 @@ func newCrowd(t *testing.T, endpoints int) *crowd {
 	t.Cleanup(func() { _ = e.Close() })
 	f.check(e.Start(t.Context()))
 	f.engine = e
-	profile(t)
 	n := f.network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080"})
 	began := time.Now()
 	for i := range endpoints {
@@ -131,13 +128,5 @@ func TestRepairTime(t *testing.T) {
 				t.Logf("%d endpoints, %v: p50 %v, max %v %v", endpoints, fault, took[2], took[4], took)
 			}
 		})
-	}
-}
-
-func profile(t *testing.T) {
-	if path := os.Getenv("MCPNET_PROFILE"); path != "" {
-		f, _ := os.Create(path)
-		_ = pprof.StartCPUProfile(f)
-		t.Cleanup(pprof.StopCPUProfile)
 	}
 }

@@ -27,11 +27,11 @@ func TestMany(t *testing.T) {
 
 func member(i int) string { return fmt.Sprintf("crowd-%02d", i) }
 
-// everyMember runs f for each server of the crowd, a few at a time, and reports every error.
+// everyMember runs f for each server of the crowd, many at a time, and reports every error.
 func (s segment) everyMember(f func(i int) error) {
 	s.t.Helper()
 	var wg sync.WaitGroup
-	turns := make(chan struct{}, 8)
+	turns := make(chan struct{}, 25)
 	errs := make([]error, crowd)
 	for i := range crowd {
 		wg.Go(func() {
