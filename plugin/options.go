@@ -107,12 +107,18 @@ func joinProblems(first policy.Problems, err error) error {
 	return other
 }
 
-// stringOptions takes the options that a user wrote. The engine adds values of its own, which are not strings.
+// stringOptions takes the options that a user wrote. The engine adds values of its own, which are not strings; an option
+// of ours that is none goes on as its text, to be refused by name.
 func stringOptions(options map[string]any) map[string]string {
 	out := map[string]string{}
 	for k, v := range options {
-		if s, ok := v.(string); ok && !isEngineOption(k) {
+		if isEngineOption(k) {
+			continue
+		}
+		if s, ok := v.(string); ok {
 			out[k] = s
+		} else if strings.HasPrefix(k, "mcpnet.") {
+			out[k] = fmt.Sprintf("%v (%T; not a string)", v, v)
 		}
 	}
 	return out

@@ -185,9 +185,6 @@ func TestFailedStart(t *testing.T) {
 
 // TestNeverReady takes as long as a call may.
 func TestNeverReady(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 9 seconds")
-	}
 	t.Parallel()
 	d := newDaemon(t)
 	began := time.Now()

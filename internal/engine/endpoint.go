@@ -33,12 +33,40 @@ func (e *Engine) CreateEndpoint(ctx context.Context, p topology.Endpoint) (topol
 		if p.MAC == nil {
 			p.MAC = topology.MACFor(n.ID, p.IP)
 		}
+		if known, err := e.knownEndpoint(p); known != nil || err != nil {
+			return errors.Join(err, e.reattach(ctx, n, known))
+		}
 		if err := e.checkAddress(ctx, n, p); err != nil {
 			return err
 		}
 		return e.createEndpoint(ctx, n, &endpoint{Endpoint: p})
 	})
 	return p, err
+}
+
+// knownEndpoint finds the endpoint that a repeated request is about. One of the same id that asks for something else is
+// refused: its wire may be somebody's.
+func (e *Engine) knownEndpoint(p topology.Endpoint) (*endpoint, error) {
+	for _, n := range e.networks {
+		known, ok := n.endpoints[p.ID]
+		if !ok || known.leaving {
+			continue
+		}
+		promoted := known.Role == topology.RoleGateway && p.Role == topology.RoleCandidate
+		if n.ID != p.NetworkID || known.IP != p.IP || known.MAC.String() != p.MAC.String() || (known.Role != p.Role && !promoted) {
+			return nil, fmt.Errorf("endpoint %s exists on network %s with address %s as %s: remove it first", short(p.ID), n.DisplayName(), known.IP, known.Role)
+		}
+		return known, nil
+	}
+	return nil, nil
+}
+
+// reattach finishes what an earlier attempt may have left undone; a failure leaves the endpoint as it is.
+func (e *Engine) reattach(ctx context.Context, n *network, known *endpoint) error {
+	if known == nil {
+		return nil
+	}
+	return e.attach(ctx, n, known)
 }
 
 func (e *Engine) createEndpoint(ctx context.Context, n *network, p *endpoint) error {

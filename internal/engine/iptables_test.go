@@ -3,6 +3,8 @@ package engine_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
 // TestFollowsIPTables starts, as a plugin does at boot, before the engine has made its chains, and the engine then makes
@@ -12,6 +14,9 @@ func TestFollowsIPTables(t *testing.T) {
 	f.network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080"})
 	if rules := f.world.Host.Run("iptables-nft-save"); !strings.Contains(rules, "-A FORWARD -j DOCKER-MCP") {
 		t.Fatalf("iptables-nft:\n%s", rules)
+	}
+	if out, err := f.world.Host.Output("iptables-legacy", "-S"); err != nil {
+		testnet.Lacks(t, "iptables-legacy", out)
 	}
 	for _, args := range [][]string{{"-N", "DOCKER-USER"}, {"-I", "FORWARD", "-j", "DOCKER-USER"}} {
 		f.world.Host.Run("iptables-legacy", args...)

@@ -176,8 +176,13 @@ func (c compiler) servers() []Rule {
 	}
 	if !c.policy.Connect.Off() {
 		reply := all(plainTCP, []Match{NotOpening})
+		known := in(c.flows, flowFromServer...)
 		rules = append(rules,
-			Rule{ID: c.id("reply"), Match: all(reply, []Match{in(c.flows, flowFromServer...)}), Verdict: toPort},
+			// A gateway whose connection is reset says nothing more: without this rule the element would stay a day, and a
+			// server that resets all it accepts would fill the set.
+			Rule{ID: c.id("reply-reset"), Match: all(plainTCP, []Match{Resetting, known}),
+				Do: []Statement{Remember{flowFromServer, c.closing, closingTimeout}, Forget{flowFromServer, c.flows}}, Verdict: toPort},
+			Rule{ID: c.id("reply"), Match: all(reply, []Match{known}), Verdict: toPort},
 			Rule{ID: c.id("reply-closing"), Match: all(reply, []Match{in(c.closing, flowFromServer...)}), Verdict: toPort})
 	}
 	if c.policy.Mode == policy.ModeAudit {

@@ -58,13 +58,14 @@ func (c compiler) resetFromBridge(what string) Rule {
 
 func (c compiler) egress() []Rule {
 	from := is(IPSrc, addrStrings(c.policy.GatewayAddrs())...)
+	away := IsNot{OutIface, c.network.Bridge} // not to another gateway, round about through the host
 	tcp, udp := egressPorts(c.policy.Egress)
 	var rules []Rule
 	if len(tcp) > 0 {
-		rules = append(rules, Rule{ID: c.id("egress-tcp"), Match: c.fromBridge(from, is(IPProto, "tcp"), is(TCPDst, tcp...)), Verdict: Accept})
+		rules = append(rules, Rule{ID: c.id("egress-tcp"), Match: c.fromBridge(away, from, is(IPProto, "tcp"), is(TCPDst, tcp...)), Verdict: Accept})
 	}
 	if len(udp) > 0 {
-		rules = append(rules, Rule{ID: c.id("egress-udp"), Match: c.fromBridge(from, is(IPProto, "udp"), is(UDPDst, udp...)), Verdict: Accept})
+		rules = append(rules, Rule{ID: c.id("egress-udp"), Match: c.fromBridge(away, from, is(IPProto, "udp"), is(UDPDst, udp...)), Verdict: Accept})
 	}
 	return rules
 }

@@ -197,6 +197,20 @@ func TestExplainConnection(t *testing.T) {
 	step(g, ip(g, a, segment(50000, 3000, frame.ACK)), "forward to "+a.Wire()+" by connect-closing")
 }
 
+// TestExplainReset: a server's reset is the last that a gateway's connection sees, so it ends the element's life.
+func TestExplainReset(t *testing.T) {
+	s := newScene(t, nil)
+	opened := s.rules.Explain(firewall.HookIngress, firewall.Decode(s.gateway.Wire(), ip(s.gateway, s.server, segment(50000, 3000, frame.SYN))))
+	rules := s.rules.After(opened)
+	reset := rules.Explain(firewall.HookIngress, firewall.Decode(s.server.Wire(), ip(s.server, s.gateway, segment(3000, 50000, frame.RST))))
+	if got, want := describe(reset), "forward to "+s.gateway.Wire()+" by reply-reset"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if flows, _ := rules.After(reset).Set(firewall.NetDev, "mcp-secure.flows"); len(flows.Elements) > 0 {
+		t.Errorf("still remembered: %v", flows.Elements)
+	}
+}
+
 // TestExplainRemembersWithoutDeciding holds the simulator to the kernel: what a rule's statements did stays done when its
 // map lacks the key and the next rule is tried.
 func TestExplainRemembersWithoutDeciding(t *testing.T) {

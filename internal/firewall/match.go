@@ -72,6 +72,8 @@ const (
 	NotOpening Shape = "tcp flags & (syn | ack) != syn"
 	// Closing carries FIN or RST.
 	Closing Shape = "tcp flags & (fin | rst) != 0x0"
+	// Resetting carries RST.
+	Resetting Shape = "tcp flags & rst != 0x0"
 	// EthernetARP is ARP for IPv4 over Ethernet (RFC 826), whose fields stand at fixed places.
 	EthernetARP Shape = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4"
 )

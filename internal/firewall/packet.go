@@ -103,6 +103,7 @@ func (p Packet) decodeFlags(flags byte) {
 	p.Shapes[Opening] = flags&(flagSYN|flagACK) == flagSYN
 	p.Shapes[NotOpening] = !p.Shapes[Opening]
 	p.Shapes[Closing] = flags&(flagFIN|flagRST) != 0
+	p.Shapes[Resetting] = flags&flagRST != 0
 }
 
 // decodeARP reads as many fields as there are (RFC 826).

@@ -67,7 +67,7 @@ func (p IPv4) Bytes() []byte {
 	copy(b[12:], p.Src.AsSlice())
 	copy(b[16:], p.Dst.AsSlice())
 	b = append(b, p.Options...)
-	binary.BigEndian.PutUint16(b[10:], checksum(b))
+	binary.BigEndian.PutUint16(b[10:], Checksum(b))
 	return append(b, p.Payload...)
 }
 
@@ -90,7 +90,7 @@ func (p IPv4) TCP(s Segment) IPv4 {
 	binary.BigEndian.PutUint16(b[14:], 0xfff0)
 	b = append(b, s.Data...)
 	p.Protocol, p.Payload = 6, b
-	binary.BigEndian.PutUint16(b[16:], checksum(p.pseudo(), b))
+	binary.BigEndian.PutUint16(b[16:], Checksum(p.pseudo(), b))
 	return p
 }
 
@@ -102,7 +102,7 @@ func (p IPv4) UDP(src, dst uint16, data []byte) IPv4 {
 	binary.BigEndian.PutUint16(b[4:], uint16(8+len(data)))
 	b = append(b, data...)
 	p.Protocol, p.Payload = 17, b
-	binary.BigEndian.PutUint16(b[6:], checksum(p.pseudo(), b))
+	binary.BigEndian.PutUint16(b[6:], Checksum(p.pseudo(), b))
 	return p
 }
 
@@ -130,8 +130,8 @@ func (a ARP) Bytes() []byte {
 	return append(append(b, a.DstMAC...), a.Dst.AsSlice()...)
 }
 
-// checksum is the internet checksum (RFC 1071) of the parts, each of even length but the last.
-func checksum(parts ...[]byte) uint16 {
+// Checksum is the internet checksum (RFC 1071) of the parts, each of even length but the last.
+func Checksum(parts ...[]byte) uint16 {
 	var sum uint32
 	for _, b := range parts {
 		for ; len(b) > 1; b = b[2:] {

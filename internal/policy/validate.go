@@ -9,6 +9,8 @@ import (
 const (
 	flagIPv6   = "--ipv6"
 	flagSubnet = "--subnet"
+
+	flagBridgeAddr = "--gateway"
 )
 
 // maxBits is the longest prefix that has room for the bridge and a gateway.
@@ -38,6 +40,10 @@ func (p Policy) Validate(n Network) error {
 	}
 	if n.Subnet.Bits() > maxBits {
 		problems = append(problems, subnetProblem(n.Subnet, "too small for a bridge and a gateway"))
+	}
+	if n.BridgeAddr.IsValid() && !n.Subnet.Masked().Contains(n.BridgeAddr.Unmap()) {
+		problems = append(problems, Problem{Key: flagBridgeAddr, Value: n.BridgeAddr.String(),
+			Reason: "the bridge's address is not in the subnet", Accepted: "an address of " + n.Subnet.Masked().String()})
 	}
 	for _, addr := range p.GatewayAddrs() {
 		problems = append(problems, n.gatewayProblems(addr)...)

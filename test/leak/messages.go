@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	frames "github.com/mcpnet/mcpnet/internal/frame"
 )
 
 // arp is an ARP message. The token rides in the padding, which bridges carry.
@@ -88,7 +90,7 @@ func (p packet) mld(kind byte, group netip.Addr, token string) packet {
 // igmp makes p an IGMPv2 message, with the router alert that snoopers want.
 func (p packet) igmp(kind byte, group netip.Addr, token string) packet {
 	b := slices.Concat([]byte{kind, 0, 0, 0}, group.AsSlice(), []byte(token))
-	binary.BigEndian.PutUint16(b[2:], checksum(b))
+	binary.BigEndian.PutUint16(b[2:], frames.Checksum(b))
 	p.proto, p.payload, p.ttl = 2, b, 1
 	p.options = []byte{0x94, 4, 0, 0}
 	return p

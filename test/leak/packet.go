@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+
+	frames "github.com/mcpnet/mcpnet/internal/frame"
 )
 
 // EtherTypes that the vectors need by name.
@@ -86,7 +88,7 @@ func (p packet) ipv4() []byte {
 	copy(h[12:], p.src.AsSlice())
 	copy(h[16:], p.dst.AsSlice())
 	h = append(h, options...)
-	binary.BigEndian.PutUint16(h[10:], checksum(h))
+	binary.BigEndian.PutUint16(h[10:], frames.Checksum(h))
 	return append(h, p.payload...)
 }
 
@@ -102,23 +104,6 @@ func (p packet) ipv6() []byte {
 	h = append(h, p.dst.AsSlice()...)
 	h = append(h, p.options...)
 	return append(h, p.payload...)
-}
-
-// checksum is the internet checksum of the parts, each of even length but the last.
-func checksum(parts ...[]byte) uint16 {
-	var sum uint32
-	for _, b := range parts {
-		for ; len(b) > 1; b = b[2:] {
-			sum += uint32(b[0])<<8 | uint32(b[1])
-		}
-		if len(b) == 1 {
-			sum += uint32(b[0]) << 8
-		}
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }
 
 // pseudo is the header that transport checksums cover.
@@ -150,7 +135,7 @@ func (p packet) tcp(sport, dport uint16, flags byte, data string) packet {
 	b[12], b[13] = 5<<4, flags
 	binary.BigEndian.PutUint16(b[14:], 0xfff0)
 	p.proto, p.payload = 6, append(b, data...)
-	binary.BigEndian.PutUint16(b[16:], checksum(p.pseudo(len(p.payload)), p.payload))
+	binary.BigEndian.PutUint16(b[16:], frames.Checksum(p.pseudo(len(p.payload)), p.payload))
 	return p
 }
 
@@ -162,7 +147,7 @@ func (p packet) udp(sport, dport uint16, data string) packet {
 	binary.BigEndian.PutUint16(b[4:], uint16(8+len(data)))
 	b = append(b, data...)
 	p.proto = 17
-	binary.BigEndian.PutUint16(b[6:], checksum(p.pseudo(len(b)), b))
+	binary.BigEndian.PutUint16(b[6:], frames.Checksum(p.pseudo(len(b)), b))
 	p.payload = b
 	return p
 }
@@ -172,10 +157,10 @@ func (p packet) icmp(kind, code byte, rest []byte) packet {
 	b := append([]byte{kind, code, 0, 0}, rest...)
 	if p.dst.Is4() {
 		p.proto = 1
-		binary.BigEndian.PutUint16(b[2:], checksum(b))
+		binary.BigEndian.PutUint16(b[2:], frames.Checksum(b))
 	} else {
 		p.proto = 58
-		binary.BigEndian.PutUint16(b[2:], checksum(p.pseudo(len(b)), b))
+		binary.BigEndian.PutUint16(b[2:], frames.Checksum(p.pseudo(len(b)), b))
 	}
 	p.payload = b
 	return p

@@ -25,7 +25,7 @@ func forVariants(t *testing.T, test func(t *testing.T, h *host)) {
 		t.Run(variant, func(t *testing.T) {
 			h := &host{t, testnet.New(t, "iptables"), variant}
 			if out, err := h.ns.Output("iptables-"+variant, "-S"); err != nil {
-				t.Skipf("this host has no iptables-%s (CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_FILTER): %s", variant, strings.TrimSpace(out))
+				testnet.Lacks(t, "iptables-"+variant, strings.TrimSpace(out))
 			}
 			test(t, h)
 		})

@@ -1,0 +1,23 @@
+package testnet
+
+import (
+	"os"
+	"testing"
+)
+
+// mayLack is the written list of kernel features that a machine may lack, CI
+// included, with what their tests then leave unproven.
+var mayLack = map[string]string{
+	"iptables-legacy": "CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_FILTER: newer distributions leave them out; iptables-nft is tested",
+}
+
+// Lacks ends a test that needs a feature which the machine does not have. What
+// is not on the list is a failure in CI.
+func Lacks(t *testing.T, feature, detail string) {
+	t.Helper()
+	why, listed := mayLack[feature]
+	if os.Getenv("CI") == "true" && !listed {
+		t.Fatalf("%s is missing: %s", feature, detail)
+	}
+	t.Skipf("%s is missing (%s): %s", feature, why, detail)
+}
