@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 VCS := $(if $(shell git status --porcelain 2>/dev/null >/dev/null && echo yes),auto,false)
 GOBUILD := go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w'
 # Packages without effects: cheap enough for the race detector.
-PURE := $(addprefix ./,$(wildcard internal/policy internal/topology internal/firewall internal/plan internal/store internal/engine))
+PURE := $(addprefix ./,$(wildcard internal/policy internal/topology internal/firewall internal/plan internal/store))
 # Engines, namespaces and packages need root; everything else keeps its environment.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env HOME=/root "PATH=$(PATH)" "GOENV=$(shell go env GOENV)")
 say = @echo "== $(1)"
@@ -39,6 +39,7 @@ checked: lint build
 	scripts/engine-tree.sh bookworm sid
 	$(call say,race detector)
 	CGO_ENABLED=1 go test -race $(PURE)
+	CGO_ENABLED=1 go test -race -run 'TestConcurrent|TestWatchRepairs|TestSuccessor|TestLockDeadline|TestServer|TestCallsWait|TestBroken' ./internal/engine ./plugin
 	$(call say,all tests but those with engines)
 	go test -p 1 -timeout 20m $$(go list ./... | grep -v /test/docker)
 	$(call say,tests with Docker engines)
@@ -50,7 +51,7 @@ test-engines: deps ## the tests with real engines, on every version there is (bu
 	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./test/...
 
 bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about ten minutes)
-	$(AS_ROOT) scripts/engine-tree.sh sid
+	$(AS_ROOT) scripts/engine-tree.sh sid bookworm
 	$(AS_ROOT) go run ./test/bench
 
 lint: ## gofmt, vet, staticcheck, shellcheck

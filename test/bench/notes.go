@@ -4,8 +4,8 @@ package main
 const slope = "the kernel walks through everything for one endpoint more: a commit validates each chain of the table again (`nft_table_validate`, the larger part) " +
 	"and visits each one to publish its rules, a new chain is matched against the name of each link (`nft_netdev_hook_alloc`), and a new link is offered to each chain (`nf_tables_netdev_event`)."
 
-// path is what a permitted frame costs more than on a bridge.
-const path = "the ingress hook of the wire, and for the answer that of the gateway's port, runs about thirty expressions with four lookups " +
+// way is what a permitted frame costs more than on a bridge.
+const way = "the ingress hook of the wire, and for the answer that of the gateway's port, runs about thirty expressions with four lookups " +
 	"(wire, MAC and IP; gateway and port; the way out), some 350 ns for each frame, where a bridge looks up one MAC address."
 
 // bounds says, by the row's ID, what bounds a target that is missed. It is printed below the table when the target is
@@ -13,10 +13,10 @@ const path = "the ingress hook of the wire, and for the answer that of the gatew
 var bounds = map[string]string{
 	"attach-flat":     slope,
 	"attach-1000-p50": slope,
-	"permitted-1":     path,
-	"permitted-1000":  path,
-	"answer-1":        path,
-	"answer-1000":     path,
-	"answers-1":       path,
-	"answers-1000":    path,
+	"permitted-1":     way,
+	"permitted-1000":  way,
+	"answer-1":        way,
+	"answer-1000":     way,
+	"answers-1":       way,
+	"answers-1000":    way,
 }

@@ -58,7 +58,7 @@ func (s *scene) populate() {
 	s.engine.Import(image,
 		testengine.GoFile(s.p, "/gateway", "test/demo/gateway"),
 		testengine.GoFile(s.p, "/probe", "test/demo/probe"))
-	s.network(secureNet, "-d", "mcpnet", "--subnet", "172.20.0.0/16", "--ip-range", "172.20.240.0/20",
+	s.network(secureNet, "-d", "mcpnet", "--subnet", "172.20.0.0/16", "--ip-range", "172.20.240.0/20", "--gateway", bridgeAddr,
 		"-o", "mcpnet.gateway="+gatewayAddr+":8080")
 	s.network(plainNet, "--subnet", plainSubnet, "--ipv6", "--subnet", plainV6)
 	s.container("mcp-demo-gateway", ":8080,:9090", "--network", secureNet, "--ip", gatewayAddr, "--network-alias", "gateway")

@@ -26,7 +26,7 @@ var rivals = []rival{
 func TestLeaks(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, l *lab) {
 		victim := l.world.NewVictim()
-		l.createNetwork("-o", "com.docker.network.bridge.name="+leakBridge)
+		l.createNetwork("--gateway", leak.BridgeAddr.String(), "-o", "com.docker.network.bridge.name="+leakBridge)
 		report := leak.Run(t, l.seat(victim, "mcpnet", "mcp-secure"))
 		l.clear("mcp-secure")
 
