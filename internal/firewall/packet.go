@@ -75,17 +75,19 @@ func (p Packet) decodeIPv4(b []byte) {
 
 // decodeTransport reads ports and flags. Rules ask for the protocol before they ask for these.
 func (p Packet) decodeTransport(protocol byte, b []byte) {
-	if len(b) < 4 {
-		return
-	}
 	source, destination := TCPSrc, TCPDst
 	if protocol == 17 {
 		source, destination = UDPSrc, UDPDst
 	} else if protocol != 6 {
 		return
 	}
-	p.Fields[source] = strconv.Itoa(int(binary.BigEndian.Uint16(b[0:2])))
-	p.Fields[destination] = strconv.Itoa(int(binary.BigEndian.Uint16(b[2:4])))
+	// A header that is cut off has the fields that are there.
+	if len(b) >= 2 {
+		p.Fields[source] = strconv.Itoa(int(binary.BigEndian.Uint16(b[0:2])))
+	}
+	if len(b) >= 4 {
+		p.Fields[destination] = strconv.Itoa(int(binary.BigEndian.Uint16(b[2:4])))
+	}
 	if protocol == 6 && len(b) >= 14 {
 		p.decodeFlags(b[13])
 	}
