@@ -127,7 +127,7 @@ func (f *fray) noOrphans() {
 	var containers, half, wires, chains int
 	for range 100 {
 		containers = len(strings.Fields(f.MustDocker("ps", "-q", "--filter", "network=mcp-secure")))
-		half = count("ip -br link | grep 'mcpc.*DOWN'")
+		half = count("ip -br link | grep '^mcpc.*DOWN'")
 		wires, chains = count("ip -br link | grep ^mcpw"), count("nft list table netdev mcpnet | grep 'chain in-'")
 		if wires == containers+half && chains == wires {
 			return
