@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/link"
@@ -205,7 +206,8 @@ func (e *Engine) removeEndpoint(ctx context.Context, n *network, p *endpoint) er
 	steps := plan.RemoveEndpoint(n.Network, p.Endpoint)
 	if n.heldByOther(p) {
 		guard := firewall.CompileEndpoint(n.Network, p.Endpoint)
-		guard.Elements = nil // they lead to the successor
+		leadsToSuccessor := func(g firewall.GuardElement) bool { return g.Set.Data != "" }
+		guard.Elements = slices.DeleteFunc(guard.Elements, leadsToSuccessor)
 		steps = []plan.Step{plan.DeleteLink{Name: p.Wire()}, plan.DropGuard{Guard: guard}}
 	}
 	err := e.applyAll(ctx, steps)

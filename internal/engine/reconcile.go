@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
+	"github.com/mcpnet/mcpnet/internal/firewall/nft"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
@@ -105,6 +106,11 @@ func (e *Engine) observe() (plan.Observed, error) {
 	if err != nil {
 		return plan.Observed{}, fmt.Errorf("observe: %w", err)
 	}
+	return e.observeWith(state)
+}
+
+// observeWith adds the links to what is read of nftables already.
+func (e *Engine) observeWith(state nft.State) (plan.Observed, error) {
 	links, err := e.links.List()
 	if err != nil {
 		return plan.Observed{}, fmt.Errorf("observe: %w", err)

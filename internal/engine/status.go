@@ -74,7 +74,7 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 		if err != nil {
 			return err
 		}
-		observed, err := e.observe()
+		observed, err := e.observeWith(state)
 		if err != nil {
 			return err
 		}
