@@ -1,26 +1,41 @@
 #!/bin/sh
 # engine-tree.sh NAME...: makes the file trees in which tests run real engines.
 #
-#   bookworm   Debian 12: Docker 20.10
-#   sid        Debian unstable: Docker 28.5, docker CLI, Compose
+#   bookworm   Debian 12: Docker 20.10, containerd 1.6, Podman 4.3 with CNI
+#   sid        Debian unstable: Docker 28.5, docker CLI, Compose, containerd 2.1,
+#              Podman 5.8 with netavark and aardvark-dns
 #   moby29     the sid tree with dockerd 29 built from source
 #
 # A tree lies at ${MCPNET_CACHE:-/var/cache/mcpnet}/NAME and is made once: it is
 # built beside its place and moved there when complete, so that whatever is
-# there is whole. Nothing in a tree is ever started by this script.
+# there is whole. A tree from before it had all of its programs is made anew.
+# Nothing in a tree is ever started by this script.
 # MCPNET_MIRROR names a Debian mirror; without it debootstrap uses its own.
 set -eu
 
 CACHE=${MCPNET_CACHE:-/var/cache/mcpnet}
 MOBY29=v2.0.0-beta.24
 BASE=docker.io,nftables,iptables,runc,containerd,ca-certificates,iproute2
+# conmon and what else Podman cannot be without, debootstrap adds; catatonit is
+# the process that holds the namespaces of its pods.
+PODMAN=podman,catatonit,containernetworking-plugins
 
 say() { echo "engine-tree: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# A tree is whole when its daemon is there and debootstrap has cleaned up.
+# programs NAME: what the tree of that name has to hold.
+programs() {
+	echo usr/sbin/dockerd usr/bin/docker
+	case $1 in bookworm | sid) echo usr/bin/containerd usr/bin/ctr usr/bin/podman usr/lib/cni/bridge ;; esac
+	case $1 in sid) echo usr/lib/podman/netavark usr/lib/podman/aardvark-dns ;; esac
+}
+
+# whole NAME DIR: everything is there and debootstrap has cleaned up.
 whole() {
-	[ -x "$1/usr/sbin/dockerd" ] && [ -x "$1/usr/bin/docker" ] && [ ! -d "$1/debootstrap" ]
+	[ ! -d "$2/debootstrap" ] || return 1
+	for program in $(programs "$1"); do
+		[ -x "$2/$program" ] || return 1
+	done
 }
 
 # debian SUITE PACKAGES TMP: a minimal Debian with the engine in it.
@@ -64,21 +79,24 @@ clear() {
 
 # make_tree NAME: builds one tree unless it is there; the caller holds the lock.
 make_tree() {
-	tree=$CACHE/$1 tmp=$CACHE/.$1.tmp
-	if whole "$tree"; then
+	tree=$CACHE/$1 tmp=$CACHE/.$1.tmp old=$CACHE/.$1.old
+	if whole "$1" "$tree"; then
 		say "$1: present"
 		return
 	fi
 	clear "$tmp"
-	clear "$tree"
 	rm -rf "$tmp.bin"
 	case $1 in
-	bookworm) debian bookworm "$BASE" "$tmp" ;;
-	sid) debian sid "$BASE,docker-cli,docker-compose" "$tmp" ;;
+	bookworm) debian bookworm "$BASE,$PODMAN" "$tmp" ;;
+	sid) debian sid "$BASE,$PODMAN,netavark,aardvark-dns,docker-cli,docker-compose" "$tmp" ;;
 	moby29) moby29 "$tmp" ;;
 	esac
-	whole "$tmp" || die "$1: built, but without an engine"
+	whole "$1" "$tmp" || die "$1: built, but without one of $(programs "$1" | tr '\n' ' ')"
+	# An older tree serves until the new one is ready.
+	clear "$old"
+	[ ! -e "$tree" ] || mv "$tree" "$old"
 	mv "$tmp" "$tree"
+	clear "$old"
 	say "$1: ready ($(du -sh "$tree" | cut -f1))"
 }
 

@@ -5,29 +5,38 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/moby/moby/client"
 )
 
-// stopLimit bounds an orderly stop: dockerd gives containers ten seconds and
-// plugins ten more.
-const stopLimit = time.Minute
+const (
+	// startLimit bounds how long an engine may take until it answers. An engine
+	// of which nothing is cached needs about two seconds; CI machines are slow.
+	startLimit = 90 * time.Second
+	// stopLimit bounds an orderly stop: dockerd gives containers ten seconds and
+	// plugins ten more.
+	stopLimit = time.Minute
+)
 
-// run starts dockerd in the sandbox and waits until it answers.
-func (e *Engine) run() error {
-	args := append([]string{
-		"--cgroup-parent=/" + cgroupName(os.Getpid()),
-		"--exec-opt=native.cgroupdriver=cgroupfs",
-	}, e.opts.ExtraArgs...)
-	cmd := e.sandbox.command("dockerd", args...)
-	cmd.Stdout, cmd.Stderr = &e.logs, &e.logs
-	// A killed dockerd leaves children that still hold its output.
+// daemon is the process of an engine that has one, over all its lives.
+type daemon struct {
+	name string
+	logs logBuffer
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// run starts the command, made by sandbox.command, and waits until ready says
+// that it answers.
+func (d *daemon) run(cmd *exec.Cmd, ready func(context.Context) error) error {
+	cmd.Stdout, cmd.Stderr = &d.logs, &d.logs
+	// A killed daemon leaves children that still hold its output.
 	cmd.WaitDelay = 200 * time.Millisecond
 	if err := cmd.Start(); err != nil {
 		return err
@@ -37,107 +46,52 @@ func (e *Engine) run() error {
 		cmd.Wait()
 		close(exited)
 	}()
-	e.mu.Lock()
-	e.daemon, e.exited = cmd, exited
-	e.mu.Unlock()
-	return e.awaitAnswer()
+	d.mu.Lock()
+	d.cmd, d.exited = cmd, exited
+	d.mu.Unlock()
+	return d.await(exited, ready)
 }
 
-func (e *Engine) awaitAnswer() error {
+func (d *daemon) await(exited <-chan struct{}, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	for {
-		if _, err := e.client.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err == nil {
+		err := ready(ctx)
+		if err == nil {
 			return nil
 		}
 		select {
-		case <-e.exited:
-			return fmt.Errorf("dockerd ended:\n%s", e.logs.tail(25))
+		case <-exited:
+			return fmt.Errorf("%s ended:\n%s", d.name, d.logs.tail(25))
 		case <-ctx.Done():
-			return fmt.Errorf("dockerd does not answer:\n%s", e.logs.tail(25))
+			return fmt.Errorf("%s does not answer: %w\n%s", d.name, err, d.logs.tail(25))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// Stop ends dockerd as a service manager would: SIGTERM, then time to stop its
-// containers and plugins. The sandbox and what the engine stored stay.
-func (e *Engine) Stop() { e.end(syscall.SIGTERM) }
-
-// Kill ends dockerd as the OOM killer would. Containers run on.
-func (e *Engine) Kill() { e.end(syscall.SIGKILL) }
-
-// Restart is Stop, unless the engine has ended already, and a new start. The
-// test fails when the engine does not come back.
-func (e *Engine) Restart() {
-	e.t.Helper()
-	e.Stop()
-	if err := e.run(); err != nil {
-		e.t.Fatalf("docker %s: restart: %v", e.opts.Version, err)
-	}
-}
-
-// end sends the signal to dockerd and waits for its end.
-func (e *Engine) end(signal syscall.Signal) {
-	e.mu.Lock()
-	cmd, exited := e.daemon, e.exited
-	e.daemon = nil
-	e.mu.Unlock()
+// end sends the signal to the daemon and waits for its end. It tells whether the
+// daemon had to be killed for that.
+func (d *daemon) end(signal syscall.Signal) (killed bool) {
+	d.mu.Lock()
+	cmd, exited := d.cmd, d.exited
+	d.cmd = nil
+	d.mu.Unlock()
 	if cmd == nil {
-		return
+		return false
 	}
 	signalChildren(cmd.Process.Pid, signal)
 	select {
 	case <-exited:
+		return false
 	case <-time.After(stopLimit):
-		e.t.Logf("docker %s: dockerd does not end, killing it", e.opts.Version)
 		signalChildren(cmd.Process.Pid, syscall.SIGKILL)
 		<-exited
+		return true
 	}
 }
 
-// Docker runs the docker command of the engine's tree and returns what it
-// prints, without the last newline. The error carries what it says on stderr.
-func (e *Engine) Docker(args ...string) (string, error) {
-	return e.Exec("docker", args...)
-}
-
-// Exec runs a program of the engine's tree in the sandbox, as Docker does.
-func (e *Engine) Exec(name string, args ...string) (string, error) {
-	cmd := e.command(name, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	if err != nil {
-		err = fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return strings.TrimRight(stdout.String(), "\n"), err
-}
-
-// MustDocker is Docker for a test that cannot go on without it.
-func (e *Engine) MustDocker(args ...string) string {
-	e.t.Helper()
-	out, err := e.Docker(args...)
-	if err != nil {
-		e.t.Fatalf("%v", err)
-	}
-	return out
-}
-
-// ContainerNetNS is the path, on the machine, of a running container's network
-// namespace.
-func (e *Engine) ContainerNetNS(name string) string {
-	e.t.Helper()
-	key := e.MustDocker("inspect", "--format", "{{.NetworkSettings.SandboxKey}}", name)
-	if key == "" {
-		e.t.Fatalf("container %s has no network namespace", name)
-	}
-	// /var/run is an absolute link: it would lead to the machine's /run.
-	return e.Path(filepath.Join("/run/docker/netns", filepath.Base(key)))
-}
-
-// logBuffer collects the output of dockerd over all its lives.
+// logBuffer collects the output of a daemon over all its lives.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -164,7 +118,7 @@ func (l *logBuffer) tail(n int) string {
 }
 
 // signalChildren signals the child processes of a process. The one we started is
-// nsenter, which passes no signal on; dockerd is its only child.
+// nsenter, which passes no signal on; what it runs is its only child.
 func signalChildren(pid int, signal syscall.Signal) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package testengine runs real Docker engines for tests, each shut off from the
-// machine it runs on.
+// Package testengine runs real engines for tests, each shut off from the machine
+// it runs on: Docker (Engine), containerd by itself (Containerd) and Podman.
 //
-// An engine lives in a sandbox: the file tree of one Docker version (made by
+// An engine lives in a sandbox: the file tree of a Debian that holds it (made by
 // scripts/engine-tree.sh) under an overlay whose upper half is a tmpfs, a mount
 // and a PID namespace of its own, and the network namespace that the test names.
 // /run, /var/lib/docker and everything else the engine writes is memory of that
@@ -9,15 +9,13 @@
 // kernel then takes the engine, its containers and its mounts with it; all that
 // can remain is an empty cgroup, which the next Start removes.
 //
-// Paths are the usual ones: the socket is /run/docker.sock and the alias
-// directory /run/docker/plugins, so that a plugin meets what it meets in the
-// field.
+// Paths are the usual ones: Docker's socket is /run/docker.sock and its alias
+// directory /run/docker/plugins, CNI plugins are in /opt/cni/bin, so that a
+// plugin meets what it meets in the field.
 package testengine
 
 import (
 	"context"
-	"os/exec"
-	"sync"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -59,22 +57,14 @@ type Engine struct {
 	opts    Options
 	sandbox *sandbox
 	client  *client.Client
-	logs    logBuffer
-
-	mu     sync.Mutex
-	daemon *exec.Cmd
-	exited chan struct{}
+	daemon  daemon
 }
-
-// startLimit bounds how long an engine may take until it answers. An engine of
-// which nothing is cached needs about two seconds; CI machines are slow.
-const startLimit = 90 * time.Second
 
 // Start runs an engine and waits until it answers. The test fails when that
 // cannot be done. The engine ends with the test.
 func Start(t T, opts Options) *Engine {
 	t.Helper()
-	needs(t, opts.Version)
+	release{"docker", opts.Version}.need(t)
 	e, err := start(t, opts)
 	if err != nil {
 		t.Fatalf("docker %s: %v", opts.Version, err)
@@ -89,7 +79,7 @@ func start(t T, opts Options) (*Engine, error) {
 	}
 	sweepCgroups()
 	box, err := openSandbox(sandboxConfig{
-		Tree: tree, Binds: opts.Binds,
+		Tree: tree, Binds: opts.Binds, Tmpfs: []string{"/var/lib/docker"},
 		Files: map[string]string{
 			"/etc/resolv.conf":        opts.ResolvConf,
 			"/etc/hosts":              "127.0.0.1 localhost\n",
@@ -99,7 +89,7 @@ func start(t T, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{t: t, opts: opts, sandbox: box}
+	e := &Engine{t: t, opts: opts, sandbox: box, daemon: daemon{name: "dockerd"}}
 	t.Cleanup(e.close)
 	e.client, err = client.New(client.WithHost("unix://" + e.Socket()))
 	if err != nil {
@@ -132,9 +122,6 @@ func (e *Engine) Client() *client.Client { return e.client }
 // Path is where the machine finds a file of the sandbox. The path must not lead
 // over an absolute symbolic link (/var/run is one): those lead out again.
 func (e *Engine) Path(inside string) string { return e.sandbox.path(inside) }
-
-// Logs is everything dockerd, and through it each plugin, has printed so far.
-func (e *Engine) Logs() string { return e.logs.String() }
 
 // close ends everything there is of the engine.
 func (e *Engine) close() {

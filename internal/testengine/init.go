@@ -2,10 +2,8 @@ package testengine
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -18,9 +16,13 @@ const initName = "mcpnet-testengine-init"
 // sandboxConfig is what the first process of a sandbox builds. It arrives as
 // one line of JSON on its standard input.
 type sandboxConfig struct {
-	Tree  string
-	Binds []string
-	Files map[string]string
+	Tree     string
+	Binds    []string
+	Files    map[string]string
+	Programs map[string]string
+	// Tmpfs are the directories where the engine keeps images and containers:
+	// it cannot put an overlay of its own on that of the sandbox.
+	Tmpfs []string
 }
 
 // A program that uses this package is also the first process of its sandboxes:
@@ -74,15 +76,13 @@ func buildRoot(config sandboxConfig) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range systemMounts(config.Binds) {
+	for _, m := range systemMounts(config) {
 		if err := m.mount(root); err != nil {
 			return err
 		}
 	}
-	for name, content := range config.Files {
-		if err := writeFile(filepath.Join(root, name), content); err != nil {
-			return err
-		}
+	if err := addFiles(root, config); err != nil {
+		return err
 	}
 	return enterRoot(root)
 }
@@ -118,7 +118,7 @@ type mountpoint struct {
 }
 
 // systemMounts lists what a Debian has beside its root, in mounting order.
-func systemMounts(binds []string) []mountpoint {
+func systemMounts(config sandboxConfig) []mountpoint {
 	mounts := []mountpoint{
 		{source: "proc", target: "/proc", fstype: "proc"},
 		{source: "sysfs", target: "/sys", fstype: "sysfs"},
@@ -126,9 +126,11 @@ func systemMounts(binds []string) []mountpoint {
 		{source: "/dev", target: "/dev"},
 		{source: "tmpfs", target: "/run", fstype: "tmpfs"},
 		{source: "tmpfs", target: "/tmp", fstype: "tmpfs"},
-		{source: "tmpfs", target: "/var/lib/docker", fstype: "tmpfs"},
 	}
-	for _, dir := range binds {
+	for _, dir := range config.Tmpfs {
+		mounts = append(mounts, mountpoint{source: "tmpfs", target: dir, fstype: "tmpfs"})
+	}
+	for _, dir := range config.Binds {
 		mounts = append(mounts, mountpoint{source: dir, target: dir, readonly: true})
 	}
 	return mounts
@@ -175,16 +177,4 @@ func enterRoot(root string) error {
 		return err
 	}
 	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
-}
-
-// writeFile replaces whatever is at name, a symbolic link included: in some
-// trees /etc/resolv.conf is one.
-func writeFile(name, content string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.WriteFile(name, []byte(content), 0o644)
 }

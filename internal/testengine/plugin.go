@@ -21,7 +21,7 @@ const PluginName = "mcpnet/driver:latest"
 func (e *Engine) InstallPlugin(dir string, settings ...string) {
 	e.t.Helper()
 	if err := e.installPlugin(dir, settings); err != nil {
-		e.t.Fatalf("docker %s: plugin %s: %v\n%s", e.opts.Version, dir, err, e.logs.tail(25))
+		e.t.Fatalf("docker %s: plugin %s: %v\n%s", e.opts.Version, dir, err, e.daemon.logs.tail(25))
 	}
 }
 

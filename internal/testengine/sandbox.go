@@ -2,6 +2,7 @@ package testengine
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -127,6 +129,36 @@ func (s *sandbox) command(name string, args ...string) *exec.Cmd {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
+}
+
+// commandLimit bounds each program that a test runs in a sandbox.
+const commandLimit = 5 * time.Minute
+
+// capture runs a command made by sandbox.command and returns what it prints,
+// without the last newline. The error carries what it says on stderr. What the
+// program leaves running, as Podman does conmon, may go on holding its output.
+func capture(cmd *exec.Cmd, name string, args []string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = time.Second
+	err := cmd.Start()
+	if err == nil {
+		limit := time.AfterFunc(commandLimit, func() {
+			signalChildren(cmd.Process.Pid, syscall.SIGKILL)
+			cmd.Process.Kill()
+		})
+		err = cmd.Wait()
+		if !limit.Stop() {
+			err = fmt.Errorf("took longer than %v", commandLimit)
+		}
+		if errors.Is(err, exec.ErrWaitDelay) {
+			err = nil
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return strings.TrimRight(stdout.String(), "\n"), err
 }
 
 // close ends the first process, and through it all others, and waits for it:
