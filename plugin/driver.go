@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -236,29 +235,8 @@ func requestedEndpoint(n topology.Network, r *network.CreateEndpointRequest) (to
 	if p.Role, p.Reason, err = n.RoleFor(p.IP, said.Role); err != nil {
 		return topology.Endpoint{}, err
 	}
-	if p.MAC, err = requestedMAC(n, p, r.Interface.MacAddress); err != nil {
+	if p.MAC, err = n.RequestedMAC(p, r.Interface.MacAddress); err != nil {
 		return topology.Endpoint{}, err
 	}
 	return p, checkPorts(n, p, r.Options)
-}
-
-// requestedMAC takes the address that a user asked for. A gateway's is fixed: servers know it before it is there.
-func requestedMAC(n topology.Network, p topology.Endpoint, asked string) (topology.HardwareAddr, error) {
-	fixed := topology.MACFor(n.ID, p.IP)
-	if asked == "" {
-		return fixed, nil
-	}
-	mac, err := net.ParseMAC(asked)
-	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
-		return nil, fmt.Errorf("--mac-address %s: not the address of one Ethernet interface", asked)
-	}
-	for _, a := range append(n.Policy.GatewayAddrs(), n.BridgeAddr) {
-		if a != p.IP && mac.String() == topology.MACFor(n.ID, a).String() {
-			return nil, fmt.Errorf("--mac-address %s: belongs to %s", asked, a)
-		}
-	}
-	if p.Role != topology.RoleServer && mac.String() != fixed.String() {
-		return nil, fmt.Errorf("--mac-address %s: the address of a gateway is fixed (%s): drop the option", asked, fixed)
-	}
-	return topology.HardwareAddr(mac), nil
 }

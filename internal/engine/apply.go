@@ -8,7 +8,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
 	"github.com/mcpnet/mcpnet/internal/firewall/nft"
 	"github.com/mcpnet/mcpnet/internal/link"
+	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // apply does the steps in order and stops at the first that fails.
@@ -52,9 +54,12 @@ func (e *Engine) do(ctx context.Context, s plan.Step) error {
 	case plan.RemoveTables:
 		return e.nft.RemoveTables(ctx)
 	case plan.EnsureIPTables:
+		if e.openIPTables(); e.iptables == nil {
+			return nil
+		}
 		return e.iptables.Ensure(ctx, iptables.Network{Bridge: s.Network.Bridge, Host: s.Rules})
 	case plan.RemoveIPTables:
-		if e.iptables == nil {
+		if e.openIPTables(); e.iptables == nil {
 			return nil
 		}
 		return e.iptables.Remove(ctx, s.Bridge)
@@ -69,20 +74,76 @@ func (e *Engine) do(ctx context.Context, s plan.Step) error {
 func (e *Engine) doLink(s plan.Step) error {
 	switch s := s.(type) {
 	case plan.EnsureBridge:
-		return e.links.EnsureBridge(link.Bridge{Name: s.Network.Bridge, Addr: s.Network.BridgePrefix(), MTU: s.Network.Policy.MTU,
-			MAC: s.Network.BridgeMAC(), Alias: link.Alias(e.owner, s.Network.ID)})
+		return e.ensureBridge(s.Network)
 	case plan.AddWire:
-		_, err := e.links.AddWire(link.Wire{Name: s.Endpoint.Wire(), Peer: s.Endpoint.Peer(), PeerMAC: s.Endpoint.MAC,
-			MAC: s.Endpoint.PortMAC(), MTU: s.Network.Policy.MTU, Alias: link.Alias(e.owner, s.Endpoint.ID)})
+		_, err := e.links.AddWire(wire(s.Network, s.Endpoint, s.Endpoint.Peer()))
 		return err
+	case plan.AddWireInto:
+		return inSandbox(s.Sandbox, func(h ns.Handle) error {
+			_, err := e.links.AddWireInto(h, wire(s.Network, s.Endpoint, s.Endpoint.Interface))
+			return err
+		})
+	case plan.AdoptWire:
+		_, err := e.links.AdoptWire(s.Port, wire(s.Network, s.Endpoint, s.Endpoint.Interface))
+		return err
+	case plan.SetPeer:
+		return inSandbox(s.Sandbox, func(h ns.Handle) error { return setPeer(h, s) })
 	case plan.Enslave:
 		return e.links.Enslave(s.Wire, s.Bridge)
 	case plan.SetUp:
 		return e.links.Up(s.Wire)
+	case plan.ReleaseLink:
+		return ignoreNotFound(e.links.Release(s.Name))
 	case plan.DeleteLink:
 		return e.links.Delete(s.Name)
 	}
 	return fmt.Errorf("unknown step %T", s)
+}
+
+func (e *Engine) ensureBridge(n topology.Network) error {
+	b := link.Bridge{Name: n.Bridge, Addr: n.BridgePrefix(), MTU: n.Policy.MTU, MAC: n.BridgeMAC(), Alias: link.Alias(e.owner, n.ID)}
+	if n.Adopted {
+		return e.links.TuneBridge(b)
+	}
+	return e.links.EnsureBridge(b)
+}
+
+func wire(n topology.Network, p topology.Endpoint, peer string) link.Wire {
+	return link.Wire{Name: p.Wire(), Peer: peer, PeerMAC: p.MAC, MAC: p.PortMAC(), MTU: n.Policy.MTU, Alias: link.Alias(p.Owner, p.ID)}
+}
+
+// inSandbox runs f with a container's network namespace.
+func inSandbox(path string, f func(ns.Handle) error) error {
+	h, err := ns.Open(path)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return f(h)
+}
+
+func setPeer(h ns.Handle, s plan.SetPeer) error {
+	links, err := link.Open(h)
+	if err != nil {
+		return err
+	}
+	defer links.Close()
+	return links.SetPeer(peer(s))
+}
+
+func peer(s plan.SetPeer) link.Peer {
+	p := link.Peer{Name: s.Endpoint.Interface, MAC: s.Endpoint.MAC, Addr: s.Addr}
+	for _, r := range s.Routes {
+		p.Routes = append(p.Routes, link.Route(r))
+	}
+	return p
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // addGuards looks for the indices of wires that were not there when the plan was made. A wire that went away since then
@@ -108,4 +169,18 @@ func (e *Engine) addGuards(s plan.AddGuard) error {
 	}
 	s.Index = nil // a wire went away: look anew
 	return e.addGuards(s)
+}
+
+// peerProblems tells what of a container's interface is not as it should be.
+func peerProblems(s plan.SetPeer) (problems []string, err error) {
+	err = inSandbox(s.Sandbox, func(h ns.Handle) error {
+		links, err := link.Open(h)
+		if err != nil {
+			return err
+		}
+		defer links.Close()
+		problems, err = links.PeerProblems(peer(s))
+		return err
+	})
+	return problems, err
 }

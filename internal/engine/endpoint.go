@@ -216,7 +216,7 @@ func (e *Engine) removeEndpoint(ctx context.Context, n *network, p *endpoint) er
 		return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(p.ID), err)
 	}
 	delete(n.endpoints, p.ID)
-	return e.store.DeleteEndpoint(n.ID, p.ID)
+	return errors.Join(e.store.Unclaim(n.ID, p.IP, p.ID), e.store.DeleteEndpoint(n.ID, p.ID))
 }
 
 // heldByOther reports whether another endpoint has taken the address of one that leaves.

@@ -28,23 +28,30 @@ type Config struct {
 	NetNS string
 	// Owner is the surface whose networks these are.
 	Owner topology.Owner
-	Log   *slog.Logger
+	// Shared stores are worked on by many processes: see shared.go.
+	Shared bool
+	// OnForget, if set, is told of each endpoint that is given up because its wire is gone: its address is free.
+	OnForget func(topology.Endpoint)
+	Log      *slog.Logger
 	// OnStep, if set, is called before and after every step: a test ends the process there.
 	OnStep func(plan.Step)
 }
 
 // Engine holds the networks of one owner in one network namespace.
 type Engine struct {
-	owner  topology.Owner
-	log    *slog.Logger
-	lock   chan struct{} // holds one token; taken with a context, so that no call waits for ever
-	onStep func(plan.Step)
+	owner    topology.Owner
+	shared   bool
+	log      *slog.Logger
+	lock     chan struct{} // holds one token; taken with a context, so that no call waits for ever
+	onStep   func(plan.Step)
+	onForget func(topology.Endpoint)
 
 	ns       ns.Handle
 	store    *store.Store
 	links    *link.Links
 	nft      *nft.Firewall
-	iptables *iptables.Firewall // nil where the host has none
+	iptables *iptables.Firewall // nil where the host has none, and before openIPTables
+	looked   bool               // for iptables
 	features firewall.Features
 
 	networks map[string]*network
@@ -54,6 +61,8 @@ type Engine struct {
 type network struct {
 	topology.Network
 	endpoints map[string]*endpoint
+	// pending networks have rules of an older policy in the kernel.
+	pending bool
 }
 
 type endpoint struct {
@@ -65,9 +74,12 @@ type endpoint struct {
 
 // Open opens the store and the kernel's interfaces. Nothing in the kernel changes before Start.
 func Open(ctx context.Context, c Config) (*Engine, error) {
-	e := &Engine{owner: c.Owner, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, networks: map[string]*network{}}
+	e := &Engine{owner: c.Owner, shared: c.Shared, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, onForget: c.OnForget, networks: map[string]*network{}}
 	if e.log == nil {
 		e.log = slog.Default()
+	}
+	if e.onForget == nil {
+		e.onForget = func(topology.Endpoint) {}
 	}
 	e.lock <- struct{}{}
 	if err := e.open(ctx, c); err != nil {
@@ -80,30 +92,52 @@ func (e *Engine) open(ctx context.Context, c Config) (err error) {
 	if e.ns, err = ns.Open(c.NetNS); err != nil {
 		return err
 	}
-	if e.store, err = store.Open(c.StoreDir); err != nil {
+	if e.links, err = link.Open(e.ns); err != nil {
 		return err
 	}
-	if e.links, err = link.Open(e.ns); err != nil {
+	if e.nft, err = nft.Open(e.ns); err != nil {
+		return err
+	}
+	if c.Shared {
+		e.store, err = store.OpenShared(c.StoreDir)
+	} else {
+		e.store, err = store.Open(c.StoreDir)
+	}
+	if err != nil {
 		return err
 	}
 	if err := e.links.DisablesIPv6(); err != nil {
 		e.problem(fmt.Sprintf("IPv6 cannot be taken off wires (%v): while nftables' rules are gone, the host's stack takes IPv6 from servers", err))
 	}
-	if e.nft, err = nft.Open(e.ns); err != nil {
-		return err
+	if c.Shared {
+		return e.knownFeatures(ctx)
 	}
 	if e.features, err = e.nft.Features(ctx); err != nil {
 		return err
 	}
+	e.noteFeatures()
+	e.openIPTables()
+	return e.load()
+}
+
+func (e *Engine) noteFeatures() {
 	if !e.features.Reset {
 		e.problem("this kernel has no nft reject in netdev (CONFIG_NFT_REJECT_NETDEV): a closed port of a gateway is silent instead of refused")
 	}
-	e.iptables, err = iptables.Open(e.ns)
-	if err != nil {
-		e.iptables = nil
-		e.problem(fmt.Sprintf("%v: where another firewall drops forwarded packets, a gateway's egress does not pass", err))
+}
+
+// openIPTables looks for iptables, once: it takes several processes.
+func (e *Engine) openIPTables() {
+	if e.looked {
+		return
 	}
-	return e.load()
+	e.looked = true
+	found, err := iptables.Open(e.ns)
+	if err != nil {
+		e.problem(fmt.Sprintf("%v: where another firewall drops forwarded packets, a gateway's egress does not pass", err))
+		return
+	}
+	e.iptables = found
 }
 
 func (e *Engine) problem(text string) {
@@ -121,8 +155,9 @@ func (e *Engine) load() error {
 	for _, p := range contents.Problems {
 		e.problem(p.Error())
 	}
+	clear(e.networks)
 	for _, n := range contents.Networks {
-		e.networks[n.ID] = &network{n, map[string]*endpoint{}}
+		e.networks[n.ID] = &network{n.Network, map[string]*endpoint{}, n.Pending}
 	}
 	for _, stored := range contents.Endpoints {
 		if n, ok := e.networks[stored.NetworkID]; ok {
@@ -165,6 +200,37 @@ func (e *Engine) locked(ctx context.Context, f func() error) error {
 		return err
 	}
 	defer e.release()
+	if !e.shared {
+		return f()
+	}
+	unlock, err := e.store.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := e.load(); err != nil {
+		return err
+	}
+	return f()
+}
+
+// view runs f, which changes nothing, beside others that do not hold the store alone.
+func (e *Engine) view(ctx context.Context, f func() error) error {
+	if !e.shared {
+		return e.locked(ctx, f)
+	}
+	if err := e.acquire(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	unlock, err := e.store.RLock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := e.load(); err != nil {
+		return err
+	}
 	return f()
 }
 

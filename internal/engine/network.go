@@ -45,7 +45,7 @@ func (e *Engine) createNetwork(ctx context.Context, n topology.Network) error {
 	}
 	_, exists := e.networks[n.ID]
 	if !exists {
-		e.networks[n.ID] = &network{n, map[string]*endpoint{}}
+		e.networks[n.ID] = &network{Network: n, endpoints: map[string]*endpoint{}}
 	}
 	if _, err := e.reconcile(ctx); exists && err != nil {
 		return fmt.Errorf("network %s: %w", n.DisplayName(), err) // its endpoints live
@@ -114,11 +114,12 @@ func (e *Engine) bridgeConflict(n topology.Network) (policy.Problem, bool) {
 	if errors.Is(err, link.ErrNotFound) {
 		return policy.Problem{}, false
 	}
-	if owner, id, ok := found.Owned(); ok && owner == e.owner && id == n.ID {
+	owner, id, ours := found.Owned()
+	if (n.Adopted && !ours) || (ours && owner == e.owner && id == n.ID) {
 		return policy.Problem{}, false
 	}
 	p.Reason = "is an interface of this host that mcpnet did not make"
-	if owner, _, ok := found.Owned(); ok {
+	if ours {
 		p.Reason = fmt.Sprintf("is a bridge that mcpnet made for another network (%s)", owner)
 	}
 	return p, true

@@ -47,6 +47,7 @@ func (e *Engine) forgetLost(ctx context.Context, o plan.Observed) error {
 		if err == nil {
 			e.log.Info("endpoint forgotten: its wire is gone", "network", n.DisplayName(), "address", p.IP)
 			err = e.removeEndpoint(ctx, n, lost)
+			e.onForget(p)
 		}
 		failed = append(failed, err)
 	}
@@ -64,7 +65,7 @@ func (e *Engine) Reconcile(ctx context.Context) (steps []plan.Step, err error) {
 
 // Plan gives the steps that Reconcile would take now.
 func (e *Engine) Plan(ctx context.Context) (steps []plan.Step, err error) {
-	err = e.locked(ctx, func() error {
+	err = e.view(ctx, func() error {
 		observed, err := e.observe()
 		if err != nil {
 			return err
@@ -83,8 +84,12 @@ func (e *Engine) reconcile(ctx context.Context) ([]plan.Step, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.distrust(observed)
 	steps := plan.Diff(e.desired(), observed)
 	if err := e.apply(ctx, steps); err != nil {
+		return steps, err
+	}
+	if err := e.settle(); err != nil {
 		return steps, err
 	}
 	if len(steps) > 0 {
@@ -98,6 +103,30 @@ func (e *Engine) reconcile(ctx context.Context) ([]plan.Step, error) {
 		}
 	}
 	return append(steps, rest...), e.apply(ctx, rest)
+}
+
+// distrust has the rules of pending networks loaded anew: those in the kernel look the same, but for another policy.
+func (e *Engine) distrust(o plan.Observed) {
+	for _, n := range e.networks {
+		if n.pending {
+			for _, c := range firewall.CompileNetwork(n.Network, e.features).Chains {
+				delete(o.Chains[c.Family], c.Name)
+			}
+		}
+	}
+}
+
+// settle records that the rules of pending networks are the kernel's.
+func (e *Engine) settle() error {
+	for _, n := range e.networks {
+		if n.pending {
+			if err := e.store.PutNetwork(n.Network); err != nil {
+				return err
+			}
+			n.pending = false
+		}
+	}
+	return nil
 }
 
 // observe reads links and nftables.
@@ -122,7 +151,7 @@ func (e *Engine) observeWith(state nft.State) (plan.Observed, error) {
 	o := plan.Observed{Links: map[string]plan.Link{}, Chains: state.Chains, Elements: state.Elements}
 	for _, l := range links {
 		owner, id, _ := l.Owned()
-		o.Links[l.Name] = plan.Link{Name: l.Name, Master: names[l.Master], Up: l.Up, MTU: l.MTU, Owner: owner, ID: id, Addrs: l.Addrs, Index: l.Index,
+		o.Links[l.Name] = plan.Link{Name: l.Name, Master: names[l.Master], Up: l.Up, MTU: l.MTU, MAC: l.MAC.String(), Owner: owner, ID: id, Addrs: l.Addrs, Index: l.Index,
 			In: plan.Traffic(l.In), Out: plan.Traffic(l.Out)}
 	}
 	return o, nil
@@ -148,6 +177,7 @@ func (e *Engine) followIPTables() {
 
 // observeIPTables tells which bridges' rules are complete; nil where there is no iptables.
 func (e *Engine) observeIPTables() map[string]bool {
+	e.openIPTables()
 	e.followIPTables()
 	if e.iptables == nil {
 		return nil

@@ -69,7 +69,7 @@ type EndpointStatus struct {
 // Status reads what is in force.
 func (e *Engine) Status(ctx context.Context) (Status, error) {
 	s := Status{Owner: e.owner, Networks: []NetworkStatus{}}
-	err := e.locked(ctx, func() error {
+	err := e.view(ctx, func() error {
 		state, err := e.nft.Observe()
 		if err != nil {
 			return err

@@ -63,6 +63,8 @@ type Link struct {
 	MTU    int
 	MAC    topology.HardwareAddr
 	Alias  string
+	Type   string         // "veth", "bridge", …
+	Peer   int            // of a veth: the index of the other end, in its namespace
 	Addrs  []netip.Prefix // IPv4; only List fills it
 	In     Traffic        // what the host received
 	Out    Traffic        // what the host sent
@@ -100,6 +102,35 @@ func (l *Links) Find(name string) (Link, error) {
 	return describe(found), nil
 }
 
+// At looks for a link by index.
+func (l *Links) At(index int) (Link, error) {
+	found, err := l.handle.LinkByIndex(index)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return Link{}, fmt.Errorf("interface %d: %w", index, ErrNotFound)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("interface %d: %w", index, err)
+	}
+	return describe(found), nil
+}
+
+// AddrsOf gives the IPv4 addresses of one link.
+func (l *Links) AddrsOf(name string) ([]netip.Prefix, error) {
+	found, err := l.handle.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	listed, err := l.handle.AddrList(found, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("%s: addresses: %w", name, err)
+	}
+	var out []netip.Prefix
+	for _, a := range listed {
+		out = append(out, prefixOf(a.IPNet))
+	}
+	return out, nil
+}
+
 // List gives all links of the namespace.
 func (l *Links) List() ([]Link, error) {
 	listed, err := l.handle.LinkList()
@@ -126,9 +157,7 @@ func (l *Links) addrs() (map[int][]netip.Prefix, error) {
 	}
 	out := map[int][]netip.Prefix{}
 	for _, a := range listed {
-		ip, _ := netip.AddrFromSlice(a.IP.To4())
-		ones, _ := a.Mask.Size()
-		out[a.LinkIndex] = append(out[a.LinkIndex], netip.PrefixFrom(ip, ones))
+		out[a.LinkIndex] = append(out[a.LinkIndex], prefixOf(a.IPNet))
 	}
 	return out, nil
 }
@@ -136,7 +165,7 @@ func (l *Links) addrs() (map[int][]netip.Prefix, error) {
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
 	d := Link{Name: a.Name, Index: a.Index, Master: a.MasterIndex, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU,
-		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias}
+		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias, Type: l.Type(), Peer: a.ParentIndex}
 	if s := a.Statistics; s != nil {
 		d.In, d.Out = Traffic{s.RxPackets, s.RxBytes}, Traffic{s.TxPackets, s.TxBytes}
 	}
@@ -152,6 +181,23 @@ type Bridge struct {
 	Alias string
 }
 
+// TuneBridge gives a bridge that somebody else made the settings and the hardware address that rules know it by.
+func (l *Links) TuneBridge(b Bridge) error {
+	found, err := l.handle.LinkByName(b.Name)
+	if err != nil {
+		return fmt.Errorf("bridge %s: %w", b.Name, err)
+	}
+	if found.Type() != "bridge" {
+		return fmt.Errorf("bridge %s: is an interface of type %s", b.Name, found.Type())
+	}
+	if found.Attrs().HardwareAddr.String() != b.MAC.String() {
+		if err := l.handle.LinkSetHardwareAddr(found, net.HardwareAddr(b.MAC)); err != nil {
+			return fmt.Errorf("bridge %s: hardware address %s: %w", b.Name, b.MAC, err)
+		}
+	}
+	return l.finishBridge(found, b.Name, found.Attrs().Alias)
+}
+
 // EnsureBridge makes the bridge, or mends one that is there.
 func (l *Links) EnsureBridge(b Bridge) error {
 	found, err := l.handle.LinkByName(b.Name)
@@ -161,15 +207,19 @@ func (l *Links) EnsureBridge(b Bridge) error {
 	if err != nil {
 		return fmt.Errorf("bridge %s: %w", b.Name, err)
 	}
-	if err := l.configure(found.Attrs().Index, b.Alias, bridgeSettings); err != nil {
-		return fmt.Errorf("bridge %s: settings: %w", b.Name, err)
-	}
-	_ = l.disableIPv6(b.Name) // see DisablesIPv6
 	if err := l.handle.AddrReplace(found, &netlink.Addr{IPNet: ipNet(b.Addr)}); err != nil {
 		return fmt.Errorf("bridge %s: address %s: %w", b.Name, b.Addr, err)
 	}
+	return l.finishBridge(found, b.Name, b.Alias)
+}
+
+func (l *Links) finishBridge(found netlink.Link, name, alias string) error {
+	if err := l.configure(found.Attrs().Index, alias, bridgeSettings); err != nil {
+		return fmt.Errorf("bridge %s: settings: %w", name, err)
+	}
+	_ = l.disableIPv6(name) // see DisablesIPv6
 	if err := l.handle.LinkSetUp(found); err != nil {
-		return fmt.Errorf("bridge %s: up: %w", b.Name, err)
+		return fmt.Errorf("bridge %s: up: %w", name, err)
 	}
 	return nil
 }
@@ -180,35 +230,6 @@ func (l *Links) addBridge(b Bridge) (netlink.Link, error) {
 	attrs.Name, attrs.HardwareAddr, attrs.MTU = b.Name, net.HardwareAddr(b.MAC), b.MTU
 	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
 	return bridge, l.handle.LinkAdd(bridge)
-}
-
-// Wire describes an endpoint's veth pair: Name stays on the host, Peer goes into the container.
-type Wire struct {
-	Name, Peer string
-	PeerMAC    topology.HardwareAddr
-	MAC        topology.HardwareAddr // of the host end
-	MTU        int
-	Alias      string
-}
-
-// AddWire makes the pair, both ends down, the host end a port of nothing. It finishes a pair that a killed process left
-// without its settings.
-func (l *Links) AddWire(w Wire) (Link, error) {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr, attrs.MTU = w.Name, net.HardwareAddr(w.MAC), w.MTU
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: w.Peer, PeerHardwareAddr: net.HardwareAddr(w.PeerMAC)}
-	if err := l.handle.LinkAdd(veth); err != nil && !errors.Is(err, unix.EEXIST) {
-		return Link{}, fmt.Errorf("wire %s: %w", w.Name, err)
-	}
-	found, err := l.Find(w.Name)
-	if err == nil {
-		_ = l.disableIPv6(w.Name) // see DisablesIPv6
-		err = l.configure(found.Index, w.Alias, wireSettings)
-	}
-	if err != nil {
-		return Link{}, errors.Join(fmt.Errorf("wire %s: %w", w.Name, err), l.Delete(w.Name))
-	}
-	return found, nil
 }
 
 // Enslave makes a wire a port of a bridge.
@@ -263,9 +284,8 @@ func (l *Links) AddrInUse(p netip.Prefix, except string) (string, error) {
 		return "", fmt.Errorf("list addresses: %w", err)
 	}
 	for _, a := range addrs {
-		ones, _ := a.Mask.Size()
-		ip, ok := netip.AddrFromSlice(a.IP.To4())
-		if !ok || !p.Overlaps(netip.PrefixFrom(ip, ones).Masked()) {
+		used := prefixOf(a.IPNet)
+		if !used.IsValid() || !p.Overlaps(used.Masked()) {
 			continue
 		}
 		owner, err := l.handle.LinkByIndex(a.LinkIndex)
@@ -278,4 +298,14 @@ func (l *Links) AddrInUse(p netip.Prefix, except string) (string, error) {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// prefixOf is the IPv4 prefix of an address, or the zero Prefix.
+func prefixOf(n *net.IPNet) netip.Prefix {
+	ip, ok := netip.AddrFromSlice(n.IP.To4())
+	if !ok {
+		return netip.Prefix{}
+	}
+	ones, _ := n.Mask.Size()
+	return netip.PrefixFrom(ip, ones)
 }

@@ -79,7 +79,7 @@ func TestEnsureBridge(t *testing.T) {
 	}
 	found, err := l.Find(b.Name)
 	check(t, err)
-	want := link.Link{Name: b.Name, Index: found.Index, Up: true, MTU: 1400, MAC: b.MAC, Alias: "mcpnet docker 4f2a9c1e"}
+	want := link.Link{Name: b.Name, Index: found.Index, Up: true, MTU: 1400, MAC: b.MAC, Alias: "mcpnet docker 4f2a9c1e", Type: "bridge"}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
 	}

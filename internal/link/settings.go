@@ -5,9 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // IPv4 settings of a link (IPV4_DEVCONF_*, linux/ip.h). They go over netlink because a managed plugin's /proc/sys is
@@ -111,4 +114,32 @@ func (l *Links) writeIPv6(link string, write func(path string) error) error {
 		}
 		return failed
 	})
+}
+
+// ipForward is the host's setting that lets packets pass between its interfaces, below /proc/sys.
+const ipForward = "net/ipv4/ip_forward"
+
+// EnableForwarding lets the host forward IPv4 packets, which a gateway's egress needs, as every container engine does.
+// The kernel then sets every link to forward; wires are set back.
+func (l *Links) EnableForwarding() error {
+	changed := false
+	err := l.ns.Do(func() error {
+		path := filepath.Join(sysctlRoots[0], ipForward)
+		now, err := os.ReadFile(path)
+		if err != nil || strings.TrimSpace(string(now)) == "1" {
+			return err
+		}
+		changed = true
+		return os.WriteFile(path, []byte("1"), 0o644)
+	})
+	if err != nil || !changed {
+		return err
+	}
+	listed, err := l.List()
+	for _, found := range listed {
+		if strings.HasPrefix(found.Name, topology.WirePrefix) && found.Alias != "" {
+			err = errors.Join(err, l.configure(found.Index, found.Alias, wireSettings))
+		}
+	}
+	return err
 }

@@ -34,10 +34,22 @@ func diffNetwork(n topology.Network, f firewall.Features, o Observed) []Step {
 	if o.IPTables != nil && n.Policy.Firewall != policy.FirewallNFTables && !o.IPTables[n.Bridge] {
 		steps = append(steps, EnsureIPTables{n, rules})
 	}
-	if bridge, ok := o.Links[n.Bridge]; !ok || !bridge.Up || !slices.Contains(bridge.Addrs, n.BridgePrefix()) {
+	if !o.holdsBridge(n) {
 		steps = append(steps, EnsureBridge{n})
 	}
 	return steps
+}
+
+// holdsBridge reports whether the bridge is as it should be. An adopted one has the addresses that its maker gave it.
+func (o Observed) holdsBridge(n topology.Network) bool {
+	bridge, ok := o.Links[n.Bridge]
+	if !ok || !bridge.Up {
+		return false
+	}
+	if n.Adopted {
+		return bridge.MAC == n.BridgeMAC().String()
+	}
+	return slices.Contains(bridge.Addrs, n.BridgePrefix())
 }
 
 func diffEndpoints(n Network, o Observed) []Step {
@@ -120,14 +132,23 @@ func Lost(d Desired, o Observed) []topology.Endpoint {
 	return lost
 }
 
-// RemoveEndpoint gives the steps of a detach.
+// RemoveEndpoint gives the steps of a detach. A wire that another plugin made stays for that one to remove: off its bridge
+// and down it passes nothing, with or without rules.
 func RemoveEndpoint(n topology.Network, e topology.Endpoint) []Step {
-	return []Step{DeleteLink{e.Wire()}, DropGuard{firewall.CompileEndpoint(n, e)}}
+	var first Step = DeleteLink{e.Wire()}
+	if n.Adopted {
+		first = ReleaseLink{e.Wire()}
+	}
+	return []Step{first, DropGuard{firewall.CompileEndpoint(n, e)}}
 }
 
 // RemoveNetwork gives the steps that take a network away.
 func RemoveNetwork(n topology.Network, f firewall.Features) []Step {
-	return []Step{DeleteLink{n.Bridge}, RemoveIPTables{n.Bridge}, UnloadNetwork{n.Bridge, firewall.CompileNetwork(n, f)}}
+	rules := []Step{RemoveIPTables{n.Bridge}, UnloadNetwork{n.Bridge, firewall.CompileNetwork(n, f)}}
+	if n.Adopted {
+		return rules
+	}
+	return append([]Step{DeleteLink{n.Bridge}}, rules...)
 }
 
 // Orphans gives the steps that remove what the owner left behind: links that carry its mark and chains of its wires

@@ -51,6 +51,7 @@ type Link struct {
 	Master string // the bridge it is a port of
 	Up     bool
 	MTU    int
+	MAC    string
 	Owner  topology.Owner // empty: not mcpnet's
 	ID     string         // of the network or endpoint it belongs to
 	Addrs  []netip.Prefix // IPv4
@@ -89,6 +90,25 @@ type (
 		Network  topology.Network
 		Endpoint topology.Endpoint
 	}
+	// AddWireInto makes an endpoint's veth pair, both ends down, one of them in the container's namespace.
+	AddWireInto struct {
+		Network  topology.Network
+		Endpoint topology.Endpoint
+		Sandbox  string // path of the container's network namespace
+	}
+	// AdoptWire makes the port that another plugin made an endpoint's wire, down.
+	AdoptWire struct {
+		Network  topology.Network
+		Endpoint topology.Endpoint
+		Port     string // its interface name until now
+	}
+	// SetPeer gives the container end its addresses and routes and brings it up.
+	SetPeer struct {
+		Endpoint topology.Endpoint
+		Sandbox  string
+		Addr     netip.Prefix
+		Routes   []Route
+	}
 	// AddGuard installs or replaces the chain and the elements of endpoints.
 	AddGuard struct {
 		Network topology.Network
@@ -100,6 +120,8 @@ type (
 	Enslave struct{ Wire, Bridge string }
 	// SetUp lets a wire pass frames.
 	SetUp struct{ Wire string }
+	// ReleaseLink takes a link off its bridge and down, for another plugin to remove.
+	ReleaseLink struct{ Name string }
 	// DeleteLink removes a link.
 	DeleteLink struct{ Name string }
 	// DropGuard removes the chain and the elements of an endpoint.
@@ -115,6 +137,16 @@ type (
 	RemoveTables struct{}
 )
 
+// Route leads to a prefix, over a next hop or, without one, on the link.
+type Route struct {
+	Dst netip.Prefix
+	Via netip.Addr
+}
+
+func (AddWireInto) step()    {}
+func (AdoptWire) step()      {}
+func (SetPeer) step()        {}
+func (ReleaseLink) step()    {}
 func (LoadWires) step()      {}
 func (LoadNetwork) step()    {}
 func (EnsureIPTables) step() {}
@@ -137,10 +169,35 @@ func (s EnsureIPTables) String() string {
 	return fmt.Sprintf("load iptables rules of network %s (bridge %s)", s.Network.DisplayName(), s.Network.Bridge)
 }
 func (s EnsureBridge) String() string {
+	if s.Network.Adopted {
+		return fmt.Sprintf("bridge %s: hardware address %s, up", s.Network.Bridge, s.Network.BridgeMAC())
+	}
 	return fmt.Sprintf("bridge %s: address %s, mtu %d, up", s.Network.Bridge, s.Network.BridgePrefix(), s.Network.Policy.MTU)
 }
 func (s AddWire) String() string {
 	return fmt.Sprintf("wire %s: add for %s %s (%s), down", s.Endpoint.Wire(), s.Endpoint.Role, s.Endpoint.IP, s.Endpoint.MAC)
+}
+func (s AddWireInto) String() string {
+	return fmt.Sprintf("wire %s: add for %s %s (%s), down, %s in %s", s.Endpoint.Wire(), s.Endpoint.Role, s.Endpoint.IP, s.Endpoint.MAC, s.Endpoint.Interface, s.Sandbox)
+}
+func (s AdoptWire) String() string {
+	return fmt.Sprintf("wire %s: take port %s for %s %s (%s), off its bridge, down", s.Endpoint.Wire(), s.Port, s.Endpoint.Role, s.Endpoint.IP, s.Endpoint.MAC)
+}
+func (s SetPeer) String() string {
+	var routes strings.Builder
+	for _, r := range s.Routes {
+		fmt.Fprintf(&routes, ", route %s", r)
+	}
+	return fmt.Sprintf("interface %s in %s: address %s%s, up", s.Endpoint.Interface, s.Sandbox, s.Addr, routes.String())
+}
+func (s ReleaseLink) String() string { return fmt.Sprintf("link %s: off its bridge, down", s.Name) }
+
+// String is the route as `ip route` shows it.
+func (r Route) String() string {
+	if r.Via.IsValid() {
+		return fmt.Sprintf("%s via %s", r.Dst, r.Via)
+	}
+	return r.Dst.String()
 }
 func (s AddGuard) String() string {
 	var names []string

@@ -42,6 +42,12 @@ func resembling(given string) *key {
 	return nearest
 }
 
+// Nearest finds the word that was probably meant, for the keys that a surface has beside the policy's.
+func Nearest(given string, words []string) (string, bool) {
+	near := nearestWord(given, words)
+	return near, near != ""
+}
+
 // nearestWord finds the word that was probably meant, empty if none is near.
 func nearestWord[T ~string](given string, words []T) string {
 	if len(given) > maxCompared {

@@ -5,6 +5,9 @@
 //	DIR/lock
 //	DIR/networks/NETWORK/network.json
 //	DIR/networks/NETWORK/endpoints/ENDPOINT.json
+//	DIR/networks/NETWORK/addresses/ADDRESS          who holds an address (see claim.go)
+//
+// A store belongs to one process (Open), or to many that come and go (OpenShared, see shared.go).
 package store
 
 import (
@@ -30,6 +33,8 @@ const schema = 1
 type Network struct {
 	Schema int `json:"schema"`
 	topology.Network
+	// Pending is true while the kernel may hold the rules of an older policy: whoever reads it loads them anew.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // Endpoint is the document of an endpoint.
@@ -41,24 +46,25 @@ type Endpoint struct {
 
 // Contents is everything in a store.
 type Contents struct {
-	Networks  []topology.Network
+	Networks  []Network
 	Endpoints []Endpoint
 	// Problems are documents that could not be read; each was renamed to NAME.corrupt.
 	Problems []error
 }
 
-// Store is a directory of documents, held by one process at a time.
+// Store is a directory of documents.
 type Store struct {
 	dir  string
-	lock *flock.Flock
+	lock *flock.Flock // of the one process; nil in a shared store
 }
 
-// Open takes the directory, makes it where it is missing, and locks it.
+// Open takes the directory for this process alone, until Close, and makes it where it is missing.
 func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "networks"), 0o700); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+	s, err := OpenShared(dir)
+	if err != nil {
+		return nil, err
 	}
-	lock := flock.New(filepath.Join(dir, "lock"))
+	lock := flock.New(s.lockPath())
 	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w", dir, err)
@@ -66,11 +72,19 @@ func Open(dir string) (*Store, error) {
 	if !locked {
 		return nil, fmt.Errorf("store %s: another mcpnet process holds it; stop that one first", dir)
 	}
-	return &Store{dir, lock}, nil
+	s.lock = lock
+	return s, nil
 }
 
 // Close releases the store.
-func (s *Store) Close() error { return s.lock.Close() }
+func (s *Store) Close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
+}
+
+func (s *Store) lockPath() string { return filepath.Join(s.dir, "lock") }
 
 // Load reads every document.
 func (s *Store) Load() (Contents, error) {
@@ -85,28 +99,34 @@ func (s *Store) Load() (Contents, error) {
 	return c, nil
 }
 
-func (s *Store) loadNetwork(id string, c *Contents) {
-	n := Network{}
-	path := s.networkPath(id)
-	err := read(path, &n, &n.Schema)
-	if err == nil {
+// readNetwork reads one network's document. The error says what is wrong with it.
+func (s *Store) readNetwork(id string) (n Network, err error) {
+	if err = read(s.networkPath(id), &n, &n.Schema); err == nil {
 		err = n.check(id)
 	}
+	return n, err
+}
+
+func (s *Store) readEndpoint(network, id string) (e Endpoint, err error) {
+	if err = read(s.endpointPath(network, id), &e, &e.Schema); err == nil {
+		err = e.check(network, id)
+	}
+	return e, err
+}
+
+func (s *Store) loadNetwork(id string, c *Contents) {
+	n, err := s.readNetwork(id)
 	if err != nil {
-		c.Problems = append(c.Problems, setAside(path, err))
+		c.Problems = append(c.Problems, setAside(s.networkPath(id), err))
 	} else {
-		c.Networks = append(c.Networks, n.Network)
+		c.Networks = append(c.Networks, n)
 	}
 	documents, err := filepath.Glob(filepath.Join(s.dir, "networks", id, "endpoints", "*.json"))
 	if err != nil {
 		c.Problems = append(c.Problems, err)
 	}
 	for _, path := range documents {
-		e := Endpoint{}
-		err := read(path, &e, &e.Schema)
-		if err == nil {
-			err = e.check(id, strings.TrimSuffix(filepath.Base(path), ".json"))
-		}
+		e, err := s.readEndpoint(id, strings.TrimSuffix(filepath.Base(path), ".json"))
 		if err != nil {
 			c.Problems = append(c.Problems, setAside(path, err))
 		} else {
@@ -117,6 +137,15 @@ func (s *Store) loadNetwork(id string, c *Contents) {
 
 // PutNetwork writes a network's document; it is on disk when the call returns.
 func (s *Store) PutNetwork(n topology.Network) error {
+	return s.putNetwork(Network{Schema: schema, Network: n})
+}
+
+// PutPending writes a network whose rules are not those of the kernel yet.
+func (s *Store) PutPending(n topology.Network) error {
+	return s.putNetwork(Network{Schema: schema, Network: n, Pending: true})
+}
+
+func (s *Store) putNetwork(n Network) error {
 	path := s.networkPath(n.ID)
 	if err := checkID(n.ID); err != nil {
 		return err
@@ -124,7 +153,7 @@ func (s *Store) PutNetwork(n topology.Network) error {
 	if err := os.MkdirAll(filepath.Join(filepath.Dir(path), "endpoints"), 0o700); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	data, err := json.MarshalIndent(Network{schema, n}, "", "  ")
+	data, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

@@ -64,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 	check(t, s.PutEndpoint(b, false))
 	check(t, s.Close())
 	s = open(t, dir)
-	want := store.Contents{Networks: []topology.Network{n}, Endpoints: []store.Endpoint{{Schema: 1, Endpoint: a, Joined: true}, {Schema: 1, Endpoint: b}}}
+	want := store.Contents{Networks: []store.Network{{Schema: 1, Network: n}}, Endpoints: []store.Endpoint{{Schema: 1, Endpoint: a, Joined: true}, {Schema: 1, Endpoint: b}}}
 	if diff := cmp.Diff(want, load(t, s), compareAddrs); diff != "" {
 		t.Error(diff)
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -51,6 +52,8 @@ type Network struct {
 	BridgeAddr netip.Addr    `json:"bridgeAddr"`       // the host's address on the bridge
 	IPRange    netip.Prefix  `json:"ipRange,omitzero"` // the part of Subnet the engine assigns from; zero if unknown
 	Policy     policy.Policy `json:"policy"`
+	// Adopted networks have a bridge and container interfaces that another CNI plugin made, and removes.
+	Adopted bool `json:"adopted,omitempty"`
 }
 
 // BridgePrefix is the host's address on the bridge with the subnet's prefix length.
@@ -82,6 +85,7 @@ type Endpoint struct {
 	MAC       HardwareAddr `json:"mac"`
 	Container string       `json:"container,omitempty"` // the container's name, once the engine told it
 	Reason    string       `json:"reason,omitempty"`    // why Role is what it is
+	Interface string       `json:"interface,omitempty"` // its name in the container, where mcpnet gives it that
 }
 
 // Wire is the name of the endpoint's host end: WirePrefix, the owner's letter and 10 hex digits of a hash of the
@@ -96,6 +100,28 @@ func (e Endpoint) PortMAC() HardwareAddr {
 	mac := append(HardwareAddr(nil), e.MAC...)
 	mac[0] |= 0x04
 	return mac
+}
+
+// RequestedMAC takes the hardware address that a user asked for, or without one the address that follows from the
+// network. A gateway's is fixed: servers know it before it is there.
+func (n Network) RequestedMAC(e Endpoint, asked string) (HardwareAddr, error) {
+	fixed := MACFor(n.ID, e.IP)
+	if asked == "" {
+		return fixed, nil
+	}
+	mac, err := net.ParseMAC(asked)
+	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
+		return nil, fmt.Errorf("--mac-address %s: not the address of one Ethernet interface", asked)
+	}
+	for _, a := range append(n.Policy.GatewayAddrs(), n.BridgeAddr) {
+		if a != e.IP && mac.String() == MACFor(n.ID, a).String() {
+			return nil, fmt.Errorf("--mac-address %s: belongs to %s", asked, a)
+		}
+	}
+	if e.Role != RoleServer && mac.String() != fixed.String() {
+		return nil, fmt.Errorf("--mac-address %s: the address of a gateway is fixed (%s): drop the option", asked, fixed)
+	}
+	return HardwareAddr(mac), nil
 }
 
 // OwnedWirePrefix begins the names of all wires of an owner.

@@ -1,11 +1,14 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -40,11 +43,57 @@ func (f *Firewall) Observe() (State, error) {
 			return State{}, err
 		}
 		state.Chains[family] = chains
-		if err := f.rules(family, state); err != nil {
+		if err := f.rules(state, family, ""); err != nil {
 			return State{}, err
 		}
 	}
 	return state, f.elements(state)
+}
+
+// ObserveOnly reads the chains of rule sets and the number of elements that the policy gives their sets, and nothing that
+// grows with endpoints. A chain without rules counts as missing.
+func (f *Firewall) ObserveOnly(sets ...firewall.Ruleset) (State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	state := State{Chains: map[firewall.Family]map[string][]string{firewall.NetDev: {}, firewall.Inet: {}}, Counters: map[string]Counter{}, Elements: map[string]int{}}
+	for _, r := range sets {
+		for _, c := range r.Chains {
+			if err := f.rules(state, c.Family, c.Name); err != nil {
+				return State{}, err
+			}
+		}
+		for _, s := range r.Sets {
+			if s.Held {
+				continue
+			}
+			elements, err := f.conn.GetSetElements(kernelSet(s))
+			if err != nil && !errors.Is(err, unix.ENOENT) {
+				return State{}, fmt.Errorf("list set %s: %w", s.Name, err)
+			}
+			state.Elements[s.Name] = len(elements)
+		}
+	}
+	return state, nil
+}
+
+// MissingElements tells which elements of an endpoint are not in the kernel.
+func (f *Firewall) MissingElements(g firewall.Guard) (missing []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range g.Elements {
+		key, err := keyBytes(e.Set.Key, e.Key)
+		if err != nil {
+			return nil, err
+		}
+		have, err := f.conn.GetSetElements(kernelSet(e.Set))
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return nil, fmt.Errorf("list set %s: %w", e.Set.Name, err)
+		}
+		if !slices.ContainsFunc(have, func(s nftables.SetElement) bool { return bytes.Equal(s.Key, key) }) {
+			missing = append(missing, fmt.Sprintf("set %s lacks %s", e.Set.Name, strings.Join(e.Key, " . ")))
+		}
+	}
+	return missing, nil
 }
 
 func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
@@ -61,9 +110,9 @@ func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
 	return out, nil
 }
 
-// rules reads all rules of a table in one dump; the library only knows dumps of one chain.
-func (f *Firewall) rules(family firewall.Family, state State) error {
-	messages, err := f.dump(unix.NFT_MSG_GETRULE, family)
+// rules reads the rules of one chain, or with chain "" all of a table in one dump, which the library does not know.
+func (f *Firewall) rules(state State, family firewall.Family, chain string) error {
+	messages, err := f.dump(unix.NFT_MSG_GETRULE, family, chain)
 	if err != nil {
 		return fmt.Errorf("list rules of %s: %w", family, err)
 	}
@@ -84,7 +133,7 @@ func (f *Firewall) rules(family firewall.Family, state State) error {
 // nfgenHeader is struct nfgenmsg (linux/netfilter/nfnetlink.h): family, version, resource id.
 const nfgenHeader = 4
 
-func (f *Firewall) dump(kind uint16, family firewall.Family) ([]netlink.Message, error) {
+func (f *Firewall) dump(kind uint16, family firewall.Family, chain string) ([]netlink.Message, error) {
 	config := &netlink.Config{}
 	if fd, ok := f.ns.FD(); ok {
 		config.NetNS = fd
@@ -94,7 +143,11 @@ func (f *Firewall) dump(kind uint16, family firewall.Family) ([]netlink.Message,
 		return nil, err
 	}
 	defer conn.Close()
-	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(firewall.TableName + "\x00")}})
+	filter := []netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(firewall.TableName + "\x00")}}
+	if chain != "" {
+		filter = append(filter, netlink.Attribute{Type: unix.NFTA_RULE_CHAIN, Data: []byte(chain + "\x00")})
+	}
+	attributes, err := netlink.MarshalAttributes(filter)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,156 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// Peer describes the container end of a wire, as it stands in the container's namespace.
+type Peer struct {
+	Name   string
+	MAC    topology.HardwareAddr
+	Addr   netip.Prefix
+	Routes []Route
+}
+
+// Route leads to a prefix, over a next hop or, without one, on the link.
+type Route struct {
+	Dst netip.Prefix
+	Via netip.Addr
+}
+
+// String is the route as `ip route` shows it.
+func (r Route) String() string {
+	if r.Via.IsValid() {
+		return fmt.Sprintf("%s via %s", r.Dst, r.Via)
+	}
+	return r.Dst.String()
+}
+
+// SetPeer gives the container end its addresses and routes, and nothing else: what an earlier plugin gave it goes. It is
+// called on the links of the container's namespace. A default route that leads elsewhere stays.
+func (l *Links) SetPeer(p Peer) error {
+	found, err := l.handle.LinkByName(p.Name)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", p.Name, err)
+	}
+	_ = l.disableIPv6(p.Name) // nothing of IPv6 passes the wire; without it answers come at once
+	if err := l.clear(found); err != nil {
+		return fmt.Errorf("interface %s: %w", p.Name, err)
+	}
+	if found.Attrs().HardwareAddr.String() != p.MAC.String() {
+		if err := l.handle.LinkSetHardwareAddr(found, net.HardwareAddr(p.MAC)); err != nil {
+			return fmt.Errorf("interface %s: hardware address %s: %w", p.Name, p.MAC, err)
+		}
+	}
+	if err := l.handle.AddrReplace(found, &netlink.Addr{IPNet: ipNet(p.Addr)}); err != nil {
+		return fmt.Errorf("interface %s: address %s: %w", p.Name, p.Addr, err)
+	}
+	if err := l.handle.LinkSetUp(found); err != nil {
+		return fmt.Errorf("interface %s: up: %w", p.Name, err)
+	}
+	for _, r := range p.Routes {
+		err := l.handle.RouteAdd(r.on(found))
+		if err != nil && !(errors.Is(err, unix.EEXIST) && r.Dst.Bits() == 0) {
+			return fmt.Errorf("interface %s: route %s: %w", p.Name, r, err)
+		}
+	}
+	return nil
+}
+
+func (r Route) on(l netlink.Link) *netlink.Route {
+	route := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(r.Dst), Scope: netlink.SCOPE_LINK}
+	if r.Via.IsValid() {
+		route.Gw, route.Scope = r.Via.AsSlice(), netlink.SCOPE_UNIVERSE
+	}
+	return route
+}
+
+// clear takes all addresses and routes of both families off a link.
+func (l *Links) clear(link netlink.Link) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		addrs, err := l.handle.AddrList(link, family)
+		if err != nil {
+			return fmt.Errorf("list addresses: %w", err)
+		}
+		for _, a := range addrs {
+			if err := l.handle.AddrDel(link, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+				return fmt.Errorf("remove address %s: %w", a.IPNet, err)
+			}
+		}
+		routes, err := l.handle.RouteList(link, family)
+		if err != nil {
+			return fmt.Errorf("list routes: %w", err)
+		}
+		for _, r := range routes {
+			if err := l.handle.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("remove route %s: %w", r.Dst, err)
+			}
+		}
+	}
+	return nil
+}
+
+// PeerProblems tells what of the container end is not as it should be. It is called on the links of the container's
+// namespace.
+func (l *Links) PeerProblems(p Peer) (problems []string, err error) {
+	found, err := l.Find(p.Name)
+	if errors.Is(err, ErrNotFound) {
+		return []string{fmt.Sprintf("interface %s is missing in the container", p.Name)}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !found.Up {
+		problems = append(problems, fmt.Sprintf("interface %s is down", p.Name))
+	}
+	if found.MAC.String() != p.MAC.String() {
+		problems = append(problems, fmt.Sprintf("interface %s has hardware address %s instead of %s", p.Name, found.MAC, p.MAC))
+	}
+	addrs, err := l.AddrsOf(p.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !contains(addrs, p.Addr) {
+		problems = append(problems, fmt.Sprintf("interface %s lacks address %s", p.Name, p.Addr))
+	}
+	missing, err := l.missingRoutes(p)
+	return append(problems, missing...), err
+}
+
+func contains(addrs []netip.Prefix, a netip.Prefix) bool {
+	for _, have := range addrs {
+		if have == a {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Links) missingRoutes(p Peer) (problems []string, err error) {
+	listed, err := l.handle.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	have := map[netip.Prefix]bool{}
+	for _, r := range listed {
+		if r.Dst == nil {
+			have[netip.PrefixFrom(netip.IPv4Unspecified(), 0)] = true
+		} else {
+			have[prefixOf(r.Dst)] = true
+		}
+	}
+	for _, r := range p.Routes {
+		if !have[r.Dst] {
+			problems = append(problems, fmt.Sprintf("interface %s lacks route %s", p.Name, r))
+		}
+	}
+	return problems, nil
+}
