@@ -14,8 +14,9 @@ say = @echo "== $(1)"
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' Makefile
 
-build: ## build/mcpnet-plugin and build/mcpnet
+build: ## build/mcpnet-plugin, build/mcpnet-cni and build/mcpnet
 	$(GOBUILD) -o build/mcpnet-plugin ./plugin
+	$(GOBUILD) -o build/mcpnet-cni ./cni
 	$(GOBUILD) -o build/mcpnet ./cmd/mcpnet
 
 rootfs: build ## build/plugin: what `docker plugin create` takes
@@ -37,6 +38,7 @@ test: deps ## everything that CI runs
 
 checked: lint build
 	scripts/engine-tree.sh bookworm sid
+	scripts/cni-tools.sh
 	$(call say,race detector)
 	CGO_ENABLED=1 go test -race $(PURE)
 	CGO_ENABLED=1 go test -race -run 'TestConcurrent|TestWatchRepairs|TestSuccessor|TestLockDeadline|TestServer|TestCallsWait|TestBroken' ./internal/engine ./plugin
@@ -48,6 +50,7 @@ checked: lint build
 
 test-engines: deps ## the tests with real engines, on every version there is (builds Docker 29)
 	$(AS_ROOT) scripts/engine-tree.sh bookworm sid moby29
+	$(AS_ROOT) scripts/cni-tools.sh
 	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./test/...
 
 bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about ten minutes)

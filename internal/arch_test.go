@@ -18,7 +18,9 @@ const module = "github.com/mcpnet/mcpnet/"
 
 var (
 	pure  = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan"}
-	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker"}
+	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker", "internal/ipam"}
+	// joins are the entry points that speak for an engine, and the edge that each asks beside internal/engine.
+	joins = map[string]string{"plugin": "internal/docker", "cni": "internal/ipam"}
 
 	// impure is what a package without effects has no use for.
 	impure = []string{"os", "os/exec", "os/signal", "net/http", "net/rpc", "log", "log/slog", "syscall", "time", "math/rand", "math/rand/v2",
@@ -94,8 +96,8 @@ func checkNet(t *testing.T, p pkg) {
 	}
 }
 
-// TestEdges: edges do not know each other, and only the engine joins them. The plugin asks Docker, which the engine does
-// not know of. What only tests import may do as it likes.
+// TestEdges: edges do not know each other, and only the engine joins them. The plugin asks Docker and the CNI plugin asks
+// IPAM, which the engine does not know of. What only tests import may do as it likes.
 func TestEdges(t *testing.T) {
 	for _, p := range packages(t) {
 		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {
@@ -103,7 +105,7 @@ func TestEdges(t *testing.T) {
 		}
 		for _, i := range p.Imports {
 			edge := strings.TrimPrefix(i, module)
-			if !slices.Contains(edges, edge) || p.name() == "internal/engine" || (p.name() == "plugin" && edge == "internal/docker") {
+			if !slices.Contains(edges, edge) || p.name() == "internal/engine" || joins[p.name()] == edge {
 				continue
 			}
 			t.Errorf("%s imports %s: only internal/engine joins edges", p.name(), edge)
@@ -113,7 +115,7 @@ func TestEdges(t *testing.T) {
 
 // TestTestPackages: nothing that is shipped imports what is there for tests.
 func TestTestPackages(t *testing.T) {
-	helpers := []string{"internal/testnet", "internal/testengine", "internal/golden", "internal/frame"}
+	helpers := []string{"internal/testnet", "internal/testengine", "internal/testcni", "internal/golden", "internal/frame"}
 	for _, p := range packages(t) {
 		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {
 			continue

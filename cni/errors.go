@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/vishvananda/netns"
+
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/ipam"
+	"github.com/mcpnet/mcpnet/internal/policy"
+)
+
+// codeNotInForce says that CHECK found something missing. Codes from 100 on are a plugin's own (CNI, "Error").
+const codeNotInForce = 100
+
+// failed gives an error the code that CNI has for it, and the network's name.
+func (c *config) failed(err error) error {
+	var known *types.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	var problems policy.Problems
+	if errors.As(err, &problems) {
+		return c.invalid(cniTerms(problems))
+	}
+	code := uint(types.ErrInternal)
+	switch {
+	case engine.IsBusy(err), isExhausted(err):
+		code = types.ErrTryAgainLater
+	case engine.IsTaken(err):
+		code = types.ErrInvalidEnvironmentVariables
+	case errors.Is(err, engine.ErrMoved):
+		code = types.ErrInvalidNetworkConfig
+	}
+	return types.NewError(code, fmt.Sprintf("mcpnet: network %q: %v", c.Name, err), "")
+}
+
+// checkSandbox refuses what is no network namespace, and the host's own.
+func checkSandbox(path string) error {
+	theirs, err := netns.GetFromPath(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("network namespace %s is gone: the container has ended", path)
+	}
+	if err != nil {
+		return fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	defer theirs.Close()
+	own, err := netns.Get()
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if own.UniqueId() == theirs.UniqueId() {
+		return fmt.Errorf("network namespace %s is the host's own: a container with the host's network cannot be on an mcpnet network", path)
+	}
+	return nil
+}
+
+func isExhausted(err error) bool { return errors.Is(err, ipam.ErrExhausted) }

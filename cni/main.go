@@ -1,0 +1,53 @@
+// Command mcpnet, in a directory of CNI plugins or of netavark's plugins, attaches containers to mcpnet networks for
+// containerd, nerdctl, CRI-O and Podman. CNI names what it wants in CNI_COMMAND, netavark in the first argument.
+//
+// It is one process for each attachment, needs none to run beside it, and keeps its documents below /var/lib/mcpnet.
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	cniversion "github.com/containernetworking/cni/pkg/version"
+
+	"github.com/mcpnet/mcpnet/internal/version"
+)
+
+// defaultStore holds a store for each surface. MCPNET_STORE names another directory.
+const defaultStore = "/var/lib/mcpnet"
+
+const about = `mcpnet is a plugin for container engines: on its networks a server reaches its gateway and nothing else.
+
+CNI runs it with CNI_COMMAND set (ADD, DEL, CHECK, GC, STATUS, VERSION); see examples/cni.
+netavark runs it as: mcpnet create | setup NETNS | teardown NETNS | info; see examples/podman.
+People use the command mcpnet in their PATH: mcpnet status.`
+
+func main() {
+	slog.SetDefault(logger())
+	if os.Getenv("CNI_COMMAND") == "" && len(os.Args) > 1 {
+		os.Exit(netavark(os.Args[1:], os.Stdin, os.Stdout))
+	}
+	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, GC: gc, Status: status},
+		cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf("CNI plugin mcpnet %s\n\n%s", version.String(), about))
+}
+
+// logger writes to standard error, which engines keep or show; standard output is the protocol's.
+func logger() *slog.Logger {
+	level := slog.LevelWarn
+	if text := os.Getenv("MCPNET_LOG"); text != "" {
+		_ = level.UnmarshalText([]byte(text))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+// storeDir is where a surface's documents are.
+func storeDir(surface string) string {
+	dir := os.Getenv("MCPNET_STORE")
+	if dir == "" {
+		dir = defaultStore
+	}
+	return filepath.Join(dir, surface)
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// result describes an attachment in the latest form; it is printed in the one that the network's cniVersion has. The
+// bridge comes first, as plugins behind expect it of a bridge network.
+func (a attachment) result(n topology.Network, p topology.Endpoint, dns types.DNS) *current.Result {
+	return a.describe(n, p, dns, []*current.Interface{
+		{Name: n.Bridge, Mac: n.BridgeMAC().String(), Mtu: n.Policy.MTU},
+		{Name: p.Wire(), Mac: p.PortMAC().String(), Mtu: n.Policy.MTU},
+		{Name: p.Interface, Mac: p.MAC.String(), Mtu: n.Policy.MTU, Sandbox: a.netns},
+	})
+}
+
+// describe fills in what the container end has.
+func (a attachment) describe(n topology.Network, p topology.Endpoint, dns types.DNS, interfaces []*current.Interface) *current.Result {
+	inside := plan.Peer(n, plan.Attachment{Endpoint: p, Sandbox: a.netns})
+	index := slices.IndexFunc(interfaces, func(i *current.Interface) bool { return i.Sandbox != "" && i.Name == p.Interface })
+	ip := &current.IPConfig{Interface: current.Int(index), Address: ipNet(inside.Addr)}
+	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, Interfaces: interfaces, IPs: []*current.IPConfig{ip}, DNS: a.dns(n, p, dns)}
+	for _, route := range inside.Routes {
+		r.Routes = append(r.Routes, &types.Route{Dst: ipNet(route.Dst), GW: route.Via.AsSlice()})
+		if route.Dst.Bits() == 0 {
+			ip.Gateway = route.Via.AsSlice()
+		}
+	}
+	return r
+}
+
+// dns names the resolvers that the policy lets an endpoint ask: a server none or its gateways, a gateway those that
+// the runtime, the configuration or IPAM names.
+func (a attachment) dns(n topology.Network, p topology.Endpoint, leased types.DNS) types.DNS {
+	d := a.DNS
+	if d.IsEmpty() {
+		d = leased
+	}
+	if r := a.Runtime.DNS; r != nil && len(r.Servers) > 0 {
+		d = types.DNS{Nameservers: r.Servers, Search: r.Searches, Options: r.Options}
+	}
+	if p.Role == topology.RoleGateway {
+		return d
+	}
+	d.Nameservers = nil
+	if n.Policy.DNS == policy.DNSGateway {
+		for _, g := range n.Policy.GatewayAddrs() {
+			d.Nameservers = append(d.Nameservers, g.String())
+		}
+	}
+	return d
+}
+
+func ipNet(p netip.Prefix) net.IPNet {
+	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
