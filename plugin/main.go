@@ -1,5 +1,6 @@
 // Command mcpnet-plugin is the Docker network driver: it serves the remote driver protocol, keeps the kernel as the
-// store says, and repairs rules that go missing. It runs as a managed plugin (see config.json) or as a service.
+// store says, and repairs rules that go missing. It runs as a managed plugin (see config.json) or as a service; as a
+// service it also repairs what the plugins for CNI and netavark made, and with -docker "" nothing but that.
 package main
 
 import (
@@ -27,29 +28,30 @@ const hostRun = "/host/run"
 
 type config struct {
 	socket, alias, store, dockerSocket, netns string
-	version                                   bool
+	version, managed                          bool
 }
 
 func parseFlags() config {
 	run := "/run"
-	if _, err := os.Stat(hostRun); err == nil {
-		run = hostRun
-	}
 	c := config{}
+	if _, err := os.Stat(hostRun); err == nil {
+		run, c.managed = hostRun, true
+	}
 	flag.StringVar(&c.socket, "socket", "/run/docker/plugins/mcpnet.sock", "`path` of the driver's socket")
 	flag.StringVar(&c.alias, "alias", hostRun+"/docker/plugins/mcpnet.sock",
 		"`path` of a second socket, by which the engine finds the driver under the plain name mcpnet; empty: none")
 	flag.StringVar(&c.store, "store", "/var/lib/mcpnet", "`directory` of the networks and endpoints")
-	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock", "`path` of the engine's socket")
+	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock", "`path` of the engine's socket; empty: no driver for Docker")
 	flag.StringVar(&c.netns, "netns", "", "`path` of the network namespace to work in; empty: this process's own")
 	flag.BoolVar(&c.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "mcpnet-plugin is the Docker network driver \"mcpnet\". Docker starts it as a managed plugin;\n"+
-			"the environment variable MCPNET_LOG (debug, info, warn, error) says how much it reports.\n\nOptions:\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "mcpnet-plugin is the Docker network driver \"mcpnet\". Docker starts it as a managed plugin.\n"+
+			"As a service it also repairs networks of CNI and netavark: mcpnet-plugin -docker \"\" does only that.\n"+
+			"The environment variable MCPNET_LOG (debug, info, warn, error) says how much it reports.\n\nOptions:\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if _, err := os.Stat(hostRun); err != nil && c.alias == hostRun+"/docker/plugins/mcpnet.sock" {
+	if !c.managed && c.alias == hostRun+"/docker/plugins/mcpnet.sock" {
 		c.alias = ""
 	}
 	return c
@@ -82,6 +84,16 @@ func logLevel() slog.Level {
 // run serves the socket at once, since the engine waits for it, and holds every call back until the kernel is what the
 // store says. On SIGTERM it goes and leaves rules and links standing.
 func run(ctx context.Context, c config, log *slog.Logger) error {
+	if !c.managed {
+		if err := keep(ctx, c, log); err != nil {
+			return err
+		}
+	}
+	if c.dockerSocket == "" {
+		log.Info("mcpnet-plugin ready", "version", version.String(), "for", "cni, netavark")
+		<-ctx.Done()
+		return nil
+	}
 	d := newDriver(log)
 	handler := network.NewHandler(d)
 	serveOperator(handler, d)

@@ -37,6 +37,7 @@ type Layers struct {
 type NetworkStatus struct {
 	ID        string            `json:"id"`
 	Name      string            `json:"name,omitempty"`
+	Owner     topology.Owner    `json:"owner,omitempty"`
 	Bridge    string            `json:"bridge"`
 	BridgeUp  bool              `json:"bridgeUp"`
 	Subnet    string            `json:"subnet"`
@@ -58,7 +59,8 @@ type EndpointStatus struct {
 	MAC       string        `json:"mac"`
 	Wire      string        `json:"wire"`
 	// State is "up", "down" (not joined), "unguarded" (its chain is missing: the wire is dead until it is back), or
-	// "gone" (its wire is missing).
+	// "gone" (its wire is missing), or, where the surface has no process that would have been told, "ended" (the container
+	// and its wire are gone; what is left of it is collected later).
 	State string `json:"state"`
 	// Sent and Received count what went over the wire since it was made, seen from the container, refused frames
 	// included.
@@ -97,13 +99,17 @@ func (e *Engine) Status(ctx context.Context) (Status, error) {
 }
 
 func (e *Engine) networkStatus(n plan.Network, o plan.Observed, state nft.State) NetworkStatus {
-	s := NetworkStatus{ID: n.ID, Name: n.Name, Bridge: n.Bridge, BridgeUp: o.Links[n.Bridge].Up, Subnet: n.Subnet.String(), Policy: n.Policy.Options(),
+	s := NetworkStatus{ID: n.ID, Name: n.Name, Owner: n.Owner, Bridge: n.Bridge, BridgeUp: o.Links[n.Bridge].Up, Subnet: n.Subnet.String(), Policy: n.Policy.Options(),
 		IPTables: o.IPTables[n.Bridge], Endpoints: []EndpointStatus{}, Denied: map[string]nft.Counter{}}
 	for _, step := range plan.Diff(plan.Desired{Owner: e.owner, Features: e.features, Networks: []plan.Network{n}}, o) {
 		s.Drift = append(s.Drift, step.String())
 	}
 	for _, p := range n.Endpoints {
-		s.Endpoints = append(s.Endpoints, endpointStatus(p, o))
+		status := endpointStatus(p, o)
+		if e.shared && status.State == "gone" {
+			status.State = "ended"
+		}
+		s.Endpoints = append(s.Endpoints, status)
 	}
 	for id, counter := range state.Counters {
 		if what, ok := strings.CutPrefix(id, n.Bridge+"/"); ok {

@@ -33,9 +33,28 @@ func (e *Engine) Watch(ctx context.Context) {
 			return
 		case <-lost:
 			time.Sleep(settle)
+			e.repair(ctx)
 		case <-tick.C:
+			e.inspect(ctx)
 		}
+	}
+}
+
+// inspect repairs without a reason. In a shared store it looks first, beside attachments, and holds the store alone only
+// when there is something to do; nobody else collects there what killed processes left.
+func (e *Engine) inspect(ctx context.Context) {
+	if !e.shared {
 		e.repair(ctx)
+		return
+	}
+	looking, cancel := context.WithTimeout(ctx, repairTime)
+	defer cancel()
+	if steps, err := e.Plan(looking); err == nil && len(steps) == 0 {
+		return
+	}
+	e.repair(ctx)
+	if err := e.Collect(looking); err != nil {
+		e.log.Error("collect", "error", err)
 	}
 }
 

@@ -66,9 +66,9 @@ func (f *Firewall) ObserveOnly(sets ...firewall.Ruleset) (State, error) {
 			if s.Held {
 				continue
 			}
-			elements, err := f.conn.GetSetElements(kernelSet(s))
-			if err != nil && !errors.Is(err, unix.ENOENT) {
-				return State{}, fmt.Errorf("list set %s: %w", s.Name, err)
+			elements, err := f.elementsOf(kernelSet(s))
+			if err != nil {
+				return State{}, err
 			}
 			state.Elements[s.Name] = len(elements)
 		}
@@ -85,9 +85,9 @@ func (f *Firewall) MissingElements(g firewall.Guard) (missing []string, err erro
 		if err != nil {
 			return nil, err
 		}
-		have, err := f.conn.GetSetElements(kernelSet(e.Set))
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return nil, fmt.Errorf("list set %s: %w", e.Set.Name, err)
+		have, err := f.elementsOf(kernelSet(e.Set))
+		if err != nil {
+			return nil, err
 		}
 		if !slices.ContainsFunc(have, func(s nftables.SetElement) bool { return bytes.Equal(s.Key, key) }) {
 			missing = append(missing, fmt.Sprintf("set %s lacks %s", e.Set.Name, strings.Join(e.Key, " . ")))
@@ -228,11 +228,20 @@ func (f *Firewall) elements(state State) error {
 		if s.Anonymous || s.HasTimeout {
 			continue
 		}
-		elements, err := f.conn.GetSetElements(s)
+		elements, err := f.elementsOf(s)
 		if err != nil {
-			return fmt.Errorf("list set %s: %w", s.Name, err)
+			return err
 		}
 		state.Elements[s.Name] = len(elements)
 	}
 	return nil
+}
+
+// elementsOf lists a set. One that is missing is empty; the library passes on what the kernel said as text only.
+func (f *Firewall) elementsOf(s *nftables.Set) ([]nftables.SetElement, error) {
+	elements, err := f.conn.GetSetElements(s)
+	if err != nil && !strings.HasSuffix(err.Error(), unix.ENOENT.Error()) {
+		return nil, fmt.Errorf("list set %s: %w", s.Name, err)
+	}
+	return elements, nil
 }

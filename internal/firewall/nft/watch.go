@@ -32,11 +32,14 @@ func (f *Firewall) Watch(ctx context.Context, changed func()) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	return receive(ctx, conn, ownName(), changed)
+	return receive(ctx, conn, append(pluginNames, ownName()), changed)
 }
 
+// pluginNames are the names of mcpnet's own programs: what they change, they change on purpose, and each looks after it.
+var pluginNames = []string{"mcpnet", "mcpnet-cni", "mcpnet-plugin"}
+
 // receive follows transactions: the kernel tells each change, and at the end (NFT_MSG_NEWGEN) whose they were.
-func receive(ctx context.Context, conn *netlink.Conn, self string, changed func()) error {
+func receive(ctx context.Context, conn *netlink.Conn, own []string, changed func()) error {
 	ours := false
 	for {
 		messages, err := conn.Receive()
@@ -52,7 +55,7 @@ func receive(ctx context.Context, conn *netlink.Conn, self string, changed func(
 		}
 		for _, m := range messages {
 			if isGeneration(m) {
-				if ours && processName(m) != self {
+				if ours && !slices.Contains(own, processName(m)) {
 					changed()
 				}
 				ours = false
