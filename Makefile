@@ -26,8 +26,11 @@ rootfs: build ## build/plugin: what `docker plugin create` takes
 plugin: rootfs ## the plugin, installed into the engine at DOCKER_HOST
 	scripts/plugin-install.sh build/plugin
 
-install: plugin ## the plugin as above, and the command into PREFIX/bin
+install: plugin install-host ## the plugin as above, and the command as below
+
+install-host: build ## the command into PREFIX/bin, and what `mcpnet install` installs, for hosts without Docker
 	install -D -m 755 build/mcpnet $(DESTDIR)$(PREFIX)/bin/mcpnet
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/mcpnet build/mcpnet-cni build/mcpnet-plugin
 
 demo: deps ## what a server reaches, and what not (in an engine of its own, or at DOCKER_HOST)
 	$(if $(DOCKER_HOST),,$(AS_ROOT) scripts/engine-tree.sh sid)
@@ -74,4 +77,4 @@ deps: ## what building and testing needs, on Debian and Ubuntu
 clean: ## build/, and nothing else
 	rm -rf build
 
-.PHONY: help build rootfs plugin install demo test checked test-engines bench lint golden deps clean
+.PHONY: help build rootfs plugin install install-host demo test checked test-engines bench lint golden deps clean

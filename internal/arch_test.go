@@ -18,9 +18,9 @@ const module = "github.com/mcpnet/mcpnet/"
 
 var (
 	pure  = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan"}
-	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker", "internal/ipam"}
-	// joins are the entry points that speak for an engine, and the edge that each asks beside internal/engine.
-	joins = map[string]string{"plugin": "internal/docker", "cni": "internal/ipam"}
+	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker", "internal/ipam", "internal/install"}
+	// joins are the entry points, and the edge that each asks beside internal/engine.
+	joins = map[string]string{"plugin": "internal/docker", "cni": "internal/ipam", "cmd/mcpnet": "internal/install"}
 
 	// impure is what a package without effects has no use for.
 	impure = []string{"os", "os/exec", "os/signal", "net/http", "net/rpc", "log", "log/slog", "syscall", "time", "math/rand", "math/rand/v2",
@@ -97,7 +97,7 @@ func checkNet(t *testing.T, p pkg) {
 }
 
 // TestEdges: edges do not know each other, and only the engine joins them. The plugin asks Docker and the CNI plugin asks
-// IPAM, which the engine does not know of. What only tests import may do as it likes.
+// IPAM, and the command installs files, which the engine does not know of. What only tests import may do as it likes.
 func TestEdges(t *testing.T) {
 	for _, p := range packages(t) {
 		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {

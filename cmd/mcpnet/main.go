@@ -1,7 +1,8 @@
-// Command mcpnet shows an operator what mcpnet does on this host.
+// Command mcpnet shows an operator what mcpnet does on this host, and installs what container engines need of it.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpnet/mcpnet/internal/install"
 	"github.com/mcpnet/mcpnet/internal/operator"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
@@ -41,12 +43,18 @@ func run(args []string, out, complaints io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(complaints)
+	root.InitDefaultCompletionCmd()
+	takeNoArgs(root)
 	err := root.ExecuteContext(ctx)
 	var usage usageError
+	var refused install.Refused
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errDrift):
+		return exitDrift
+	case errors.As(err, &refused):
+		fmt.Fprintf(complaints, "mcpnet: %v\n", err)
 		return exitDrift
 	case errors.As(err, &usage):
 		fmt.Fprintf(complaints, "mcpnet: %v\n", err)
@@ -59,6 +67,7 @@ func run(args []string, out, complaints io.Writer) int {
 // options are those of every command.
 type options struct {
 	socket  string
+	store   string
 	json    bool
 	timeout time.Duration
 }
@@ -70,26 +79,39 @@ func newRoot() *cobra.Command {
 		Short: "Show what mcpnet does on this host",
 		Long: `mcpnet gives MCP servers in containers a network on which they reach their gateway and nothing else.
 
-This command shows what is in force. Networks are made with the engine itself:
+This command shows what is in force, on every engine of the host. Networks are made with the engine itself:
 
   docker network create -d mcpnet --subnet 172.20.0.0/16 --ip-range 172.20.240.0/20 \
     -o mcpnet.gateway=172.20.0.100:8080 mcp-secure
+  podman network create -d mcpnet --subnet 172.20.0.0/16 -o mcpnet.gateway=172.20.0.100:8080 mcp-secure
 
-Exit status: 0 as it should be, 1 something is not in force, 2 wrong usage, 3 the plugin could not be asked.`,
+or with a conflist, for containerd, nerdctl, CRI-O and Podman 4 (examples/cni).
+
+Exit status: 0 as it should be, 1 something is not in force, 2 wrong usage, 3 the question could not be answered.`,
 		Example:       "  mcpnet status\n  mcpnet status --json | jq '.networks[].endpoints'\n  mcpnet plan",
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.PersistentFlags().StringVar(&o.socket, "socket", "/run/docker/plugins/mcpnet.sock", "the plugin's socket")
+	root.PersistentFlags().StringVar(&o.socket, "socket", "/run/docker/plugins/mcpnet.sock", "the Docker plugin's socket")
+	root.PersistentFlags().StringVar(&o.store, "store", cmp.Or(os.Getenv("MCPNET_STORE"), operator.StoreDir), "the directory of the networks of CNI and Podman")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
-	root.PersistentFlags().DurationVar(&o.timeout, "timeout", 15*time.Second, "how long to wait for the plugin")
+	root.PersistentFlags().DurationVar(&o.timeout, "timeout", 15*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newStatus(o), newPlan(o), newVersion(o))
-	for _, c := range append(root.Commands(), root) {
-		c.Args = noArgs
-	}
+	root.AddCommand(newStatus(o), newPlan(o), newInstall(o), newUninstall(o), newVersion(o))
 	return root
+}
+
+// takeNoArgs makes a superfluous word wrong usage, for cobra's own commands, too. Cobra would not look at the arguments
+// of one that has nothing to run.
+func takeNoArgs(c *cobra.Command) {
+	c.Args = noArgs
+	if !c.Runnable() {
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	for _, sub := range c.Commands() {
+		takeNoArgs(sub)
+	}
 }
 
 // noArgs is cobra.NoArgs with the exit status of wrong usage.
@@ -100,16 +122,10 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// ask calls the plugin within the time that the user gave.
-func ask[T any](c *cobra.Command, o *options, call func(*operator.Client, context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
-	defer cancel()
-	return call(operator.NewClient(o.socket), ctx)
-}
-
 func printJSON(out io.Writer, v any) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
 	return encoder.Encode(v)
 }
 

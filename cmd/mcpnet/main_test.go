@@ -36,6 +36,12 @@ func plugin(t *testing.T, code int, answers map[string]string) (socket string) {
 	return socket
 }
 
+// TestMain keeps what this machine may have below /var/lib out of the tests.
+func TestMain(m *testing.M) {
+	os.Setenv("MCPNET_STORE", "/nonexistent")
+	os.Exit(m.Run())
+}
+
 func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -18,9 +18,13 @@ The plugin takes them by itself within milliseconds of a change, so an empty pla
 Exit status: 0 nothing to do, 1 steps to do.`,
 		Example: "  mcpnet plan\n  mcpnet plan --json | jq -r '.steps[]'",
 		RunE: func(c *cobra.Command, _ []string) error {
-			p, err := ask(c, o, (*operator.Client).Plan)
+			all, err := ask(c, o, source.Plan)
 			if err != nil {
 				return err
+			}
+			p := operator.Plan{Steps: []string{}}
+			for _, one := range all {
+				p.Steps = append(p.Steps, one.Steps...)
 			}
 			if err := printPlan(c, o, p); err != nil {
 				return err

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/operator"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -26,10 +25,11 @@ func newStatus(o *options) *cobra.Command {
 Exit status: 0 everything is in force, 1 a layer or an endpoint is not as it should be (the output says which).`,
 		Example: "  mcpnet status\n  mcpnet status --json | jq '.networks[] | {name, denied}'",
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := ask(c, o, (*operator.Client).Status)
+			all, err := ask(c, o, source.Status)
 			if err != nil {
 				return err
 			}
+			s := merge(all)
 			if o.json {
 				err = printJSON(c.OutOrStdout(), s)
 			} else {
@@ -43,7 +43,7 @@ Exit status: 0 everything is in force, 1 a layer or an endpoint is not as it sho
 	}
 }
 
-func healthy(s engine.Status) bool {
+func healthy(s overview) bool {
 	for _, n := range s.Networks {
 		sick := func(e engine.EndpointStatus) bool { return e.State == "gone" || e.State == "unguarded" }
 		if len(n.Drift) > 0 || !n.BridgeUp || slices.ContainsFunc(n.Endpoints, sick) {
@@ -53,10 +53,10 @@ func healthy(s engine.Status) bool {
 	return true
 }
 
-func printStatus(out io.Writer, s engine.Status) error {
+func printStatus(out io.Writer, s overview) error {
 	p := painter{colour: wantsColour(out)}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "mcpnet %s (%s)\n", s.Version, s.Owner)
+	fmt.Fprintf(w, "mcpnet %s (%s)\n", s.Version, ownersText(s.Owners))
 	fmt.Fprintf(w, "Layers:\n")
 	fmt.Fprintf(w, "  nftables\t%s\n", layer(len(s.Networks) == 0, s.Layers.NFTables, "in force: DOCKER-MCP from the ingress hook of every wire, priority -300"))
 	fmt.Fprintf(w, "  iptables\t%s\n", iptablesLayer(s.Layers, len(s.Networks) == 0))
@@ -71,6 +71,14 @@ func printStatus(out io.Writer, s engine.Status) error {
 		printNetwork(w, p, n)
 	}
 	return w.Flush()
+}
+
+func ownersText(owners []topology.Owner) string {
+	out := make([]string, len(owners))
+	for i, o := range owners {
+		out[i] = string(o)
+	}
+	return strings.Join(out, ", ")
 }
 
 func layer(unused, holds bool, text string) string {
@@ -110,7 +118,7 @@ func printNetwork(w io.Writer, p painter, n engine.NetworkStatus) {
 	if !n.BridgeUp {
 		state = p.bad("DOWN")
 	}
-	fmt.Fprintf(w, "\nNetwork %s: bridge %s (%s), subnet %s\n", name, n.Bridge, state, n.Subnet)
+	fmt.Fprintf(w, "\nNetwork %s (%s): bridge %s (%s), subnet %s\n", name, n.Owner, n.Bridge, state, n.Subnet)
 	fmt.Fprintf(w, "  policy\t%s\n", policyText(n.Policy))
 	for _, step := range n.Drift {
 		fmt.Fprintf(w, "  %s\t%s\n", p.bad("pending"), step)

@@ -61,7 +61,7 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("%s: permission denied: run this as root or with sudo", c.socket)
 	}
 	if err != nil {
-		return fmt.Errorf("%w at %s: install it with `make plugin`, or enable it (docker plugin ls; docker plugin enable mcpnet/driver): %w", ErrNoPlugin, c.socket, err)
+		return fmt.Errorf("%w at %s: install it with `make plugin` (on hosts without Docker: mcpnet install --help), or enable it (docker plugin ls; docker plugin enable mcpnet/driver): %w", ErrNoPlugin, c.socket, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcpnet/mcpnet/internal/install"
+)
+
+func newInstall(o *options) *cobra.Command {
+	r := install.Request{}
+	var s selection
+	c := &cobra.Command{
+		Use:   "install (--cni | --netavark | --service)...",
+		Short: "Put the CNI plugin, the netavark plugin or the service in place",
+		Long: `Put in place what container engines other than Docker need, print what was done, and start nothing.
+
+  --cni       for containerd, nerdctl, CRI-O and Podman 4 with CNI: the plugin, as mcpnet, into every directory of CNI
+              plugins that is in use (/opt/cni/bin, /usr/libexec/cni, /usr/lib/cni), or into a new /opt/cni/bin
+  --netavark  for Podman: the plugin, as mcpnet, into netavark's first plugin directory that is there, or into a new
+              /usr/local/libexec/netavark
+  --service   mcpnet-plugin and a systemd unit. Networks work without it; with it, rules that a firewall reload takes
+              away are back in milliseconds. The command that starts it is printed
+
+The programs are taken from beside this command, from ../libexec/mcpnet, or from --binary. Doing it once more brings
+files up to date. A file that mcpnet did not write, or that was changed since, is not overwritten without --force.
+All is done or nothing. ` + "`mcpnet uninstall`" + ` undoes it: /var/lib/mcpnet/install.json records what is mcpnet's.
+
+Docker's plugin is another matter: it is made with ` + "`make plugin`" + `.
+Exit status: 0 everything is in place, 1 refused because of a file that is there, 2 wrong usage, 3 it failed.`,
+		Example: `  mcpnet install --cni --dry-run           # what would be done, and where
+  mcpnet install --cni --service
+  mcpnet install --netavark && podman network create -d mcpnet --subnet 172.20.0.0/16 \
+    -o mcpnet.gateway=172.20.0.100:8080 mcp-secure
+  mcpnet install --cni --dir /srv/cni/bin --binary build/mcpnet-cni
+  mcpnet install --cni --service --root /mnt/image    # into the tree of an image`,
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			r.Parts = s.parts()
+			if r.Executable, err = os.Executable(); err != nil {
+				return err
+			}
+			result, err := install.Install(r)
+			return conclude(c, o, result, err)
+		},
+	}
+	s.flags(c, &r)
+	c.Flags().StringVar(&r.Dir, "dir", "", "`directory` for the CNI or the netavark plugin instead of those in use")
+	c.Flags().StringVar(&r.Binary, "binary", "", "`path` of mcpnet-cni or mcpnet-plugin, or of the directory that holds them")
+	c.Flags().BoolVar(&r.Force, "force", false, "overwrite files that mcpnet did not write, or that were changed")
+	_ = c.MarkFlagDirname("dir")
+	return c
+}
+
+// selection is which parts a command is about.
+type selection map[install.Part]*bool
+
+func (s *selection) flags(c *cobra.Command, r *install.Request) {
+	about := map[install.Part]string{
+		install.CNI:      "the CNI plugin (containerd, nerdctl, CRI-O, Podman with CNI)",
+		install.Netavark: "the netavark plugin (Podman)",
+		install.Service:  "the systemd service that repairs lost rules",
+	}
+	*s = selection{}
+	for _, part := range install.Parts {
+		(*s)[part] = c.Flags().Bool(string(part), false, about[part])
+	}
+	c.Flags().BoolVar(&r.DryRun, "dry-run", false, "print what would be done, and change nothing")
+	c.Flags().StringVar(&r.Root, "root", "/", "`directory` of the tree to work on")
+	_ = c.MarkFlagDirname("root")
+}
+
+func (s *selection) parts() []install.Part {
+	var parts []install.Part
+	for _, part := range install.Parts {
+		if *(*s)[part] {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// conclude prints a result, or gives an error the exit status that it means.
+func conclude(c *cobra.Command, o *options, r install.Result, err error) error {
+	var usage install.UsageError
+	switch {
+	case errors.As(err, &usage):
+		return usageError{err}
+	case err != nil:
+		return err
+	case o.json:
+		err = printJSON(c.OutOrStdout(), r)
+	default:
+		err = printActions(c, r)
+	}
+	if err == nil && !r.Complete() {
+		return errDrift
+	}
+	return err
+}
+
+func printActions(c *cobra.Command, r install.Result) error {
+	out := c.OutOrStdout()
+	if len(r.Actions) == 0 {
+		_, err := fmt.Fprintln(out, "Nothing to do: none of that was installed by mcpnet.")
+		return err
+	}
+	if r.Root != "/" {
+		fmt.Fprintf(out, "In %s:\n", r.Root)
+	}
+	for _, a := range r.Actions {
+		line := a.Done()
+		if r.DryRun {
+			line = a.String()
+		}
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	for _, command := range r.Next {
+		if _, err := fmt.Fprintf(out, "\nNext: %s\n", command); err != nil {
+			return err
+		}
+	}
+	return nil
+}

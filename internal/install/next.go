@@ -1,0 +1,28 @@
+package install
+
+import "slices"
+
+// installed are the commands that make the service run: nothing is started behind the user's back. In another tree there
+// is nothing to start yet.
+func installed(root string, actions []Action) []string {
+	of := func(a Action) bool { return a.Part == Service }
+	replaced := func(a Action) bool { return a.Part == Service && a.Verb == Replace }
+	switch {
+	case !slices.ContainsFunc(actions, of):
+		return nil
+	case root != "/":
+		return []string{"systemctl --root=" + root + " enable mcpnet"}
+	case slices.ContainsFunc(actions, replaced):
+		return []string{"systemctl daemon-reload && systemctl enable mcpnet && systemctl restart mcpnet"}
+	}
+	return []string{"systemctl daemon-reload && systemctl enable --now mcpnet"}
+}
+
+// uninstalled makes systemd forget a unit that is gone.
+func uninstalled(root string, actions []Action) []string {
+	gone := func(a Action) bool { return a.Path == unitPath && a.Verb == Remove }
+	if root != "/" || !slices.ContainsFunc(actions, gone) {
+		return nil
+	}
+	return []string{"systemctl daemon-reload"}
+}
