@@ -27,7 +27,9 @@ type config struct {
 	MTU     *int                       `json:"mtu"`
 	Role    string                     `json:"role"`
 	Runtime runtimeConfig              `json:"runtimeConfig"`
-	Args    struct {
+	// Attachments is what libraries before containernetworking/cni#1101 call ValidAttachments.
+	Attachments []types.GCAttachment `json:"cni.dev/attachments"`
+	Args        struct {
 		CNI map[string]json.RawMessage `json:"cni"`
 	} `json:"args"`
 

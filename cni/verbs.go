@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -25,8 +26,8 @@ func del(args *skel.CmdArgs) error {
 	c := parseLoosely(args.StdinData)
 	id := ipam.Attachment{ContainerID: args.ContainerID, IfName: args.IfName}
 	address, err := c.detach(ctx, id)
-	if c.ipam != nil {
-		err = errors.Join(err, c.ipam.Del(ctx, id, address))
+	if err == nil && c.ipam != nil { // an address is free when its wire is gone, not before
+		err = c.ipam.Del(ctx, id, address)
 	}
 	if err != nil && c.chained() {
 		slog.Error("DEL", "network", c.Name, "container", args.ContainerID, "error", err)
@@ -119,7 +120,7 @@ func gc(args *skel.CmdArgs) error {
 	}
 	living := map[string]bool{}
 	var attachments []ipam.Attachment
-	for _, a := range entry.ValidAttachments {
+	for _, a := range slices.Concat(entry.ValidAttachments, entry.Attachments) {
 		living[endpointID(a.ContainerID, a.IfName)] = true
 		attachments = append(attachments, ipam.Attachment{ContainerID: a.ContainerID, IfName: a.IfName})
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Attach attaches a container to a network of a shared store in one go, and makes the network with its first endpoint. On
-// any error nothing of the endpoint is left.
+// any error nothing of the endpoint is left, nor of a network that was made for it.
 func (e *Engine) Attach(ctx context.Context, n topology.Network, a plan.Attachment) (topology.Network, topology.Endpoint, error) {
 	err := e.within(ctx, n, func(ready topology.Network) error {
 		n = ready
@@ -22,6 +22,9 @@ func (e *Engine) Attach(ctx context.Context, n topology.Network, a plan.Attachme
 		}
 		return e.attachOne(ctx, n, a)
 	})
+	if err != nil {
+		err = errors.Join(err, e.removeUnused(context.WithoutCancel(ctx), n.ID)) // made for this endpoint alone
+	}
 	return n, a.Endpoint, err
 }
 
@@ -197,8 +200,12 @@ func (e *Engine) Check(ctx context.Context, networkID, id, sandbox string) (prob
 		for _, s := range plan.Diff(plan.Desired{Owner: e.owner, Features: e.features, Networks: []plan.Network{only}}, observed) {
 			problems = append(problems, "missing: "+s.String())
 		}
-		if _, exists := observed.Links[p.Wire()]; !exists {
+		wire, exists := observed.Links[p.Wire()]
+		if !exists {
 			problems = append(problems, fmt.Sprintf("wire %s is gone", p.Wire()))
+		}
+		if p.Role != topology.RoleGateway && wire.Master != "" {
+			problems = append(problems, fmt.Sprintf("wire %s is a port of bridge %s: a server's is a port of nothing", p.Wire(), wire.Master))
 		}
 		missing, err := e.nft.MissingElements(firewall.CompileEndpoint(n.Network, p.Endpoint))
 		if err != nil {

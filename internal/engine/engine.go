@@ -63,6 +63,9 @@ type network struct {
 	endpoints map[string]*endpoint
 	// pending networks have rules of an older policy in the kernel.
 	pending bool
+	// dead networks of a shared store have no endpoint with a wire: all their containers ended without a word, or the host
+	// was restarted. Nothing is done for them until one is attached again.
+	dead bool
 }
 
 type endpoint struct {
@@ -157,11 +160,34 @@ func (e *Engine) load() error {
 	}
 	clear(e.networks)
 	for _, n := range contents.Networks {
-		e.networks[n.ID] = &network{n.Network, map[string]*endpoint{}, n.Pending}
+		e.networks[n.ID] = &network{Network: n.Network, endpoints: map[string]*endpoint{}, pending: n.Pending, dead: e.shared}
 	}
 	for _, stored := range contents.Endpoints {
 		if n, ok := e.networks[stored.NetworkID]; ok {
 			n.endpoints[stored.ID] = &endpoint{Endpoint: stored.Endpoint, joined: stored.Joined}
+		}
+	}
+	if e.shared {
+		return e.findLiving()
+	}
+	return nil
+}
+
+// findLiving tells the networks that have a wire from dead ones.
+func (e *Engine) findLiving() error {
+	links, err := e.links.List()
+	if err != nil {
+		return err
+	}
+	exists := map[string]bool{}
+	for _, l := range links {
+		exists[l.Name] = true
+	}
+	for _, n := range e.networks {
+		for _, p := range n.endpoints {
+			if exists[p.Wire()] {
+				n.dead = false
+			}
 		}
 	}
 	return nil
@@ -238,7 +264,9 @@ func (e *Engine) view(ctx context.Context, f func() error) error {
 func (e *Engine) desired() plan.Desired {
 	d := plan.Desired{Owner: e.owner, Features: e.features}
 	for _, n := range e.networks {
-		d.Networks = append(d.Networks, n.plan())
+		if !n.dead {
+			d.Networks = append(d.Networks, n.plan())
+		}
 	}
 	slices.SortFunc(d.Networks, func(a, b plan.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
 	return d

@@ -68,7 +68,7 @@ func (e *Engine) chooseBridge(n topology.Network) string {
 	}
 	taken := false
 	for _, other := range e.networks {
-		taken = taken || other.Bridge == firstBridge
+		taken = taken || (other.Bridge == firstBridge && !other.dead)
 	}
 	found, err := e.links.Find(firstBridge)
 	if owner, id, ok := found.Owned(); err == nil && !(ok && owner == e.owner && id == n.ID) {
@@ -105,7 +105,7 @@ func (e *Engine) conflicts(n topology.Network) error {
 func (e *Engine) bridgeConflict(n topology.Network) (policy.Problem, bool) {
 	p := policy.Problem{Key: policy.KeyBridge, Value: n.Bridge, Accepted: "a name that no interface has, or none: mcpnet chooses one then"}
 	for _, other := range e.networks {
-		if other.ID != n.ID && other.Bridge == n.Bridge {
+		if other.ID != n.ID && other.Bridge == n.Bridge && !other.dead {
 			p.Reason = fmt.Sprintf("is the bridge of mcpnet network %s", other.DisplayName())
 			return p, true
 		}

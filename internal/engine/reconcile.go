@@ -47,7 +47,6 @@ func (e *Engine) forgetLost(ctx context.Context, o plan.Observed) error {
 		if err == nil {
 			e.log.Info("endpoint forgotten: its wire is gone", "network", n.DisplayName(), "address", p.IP)
 			err = e.removeEndpoint(ctx, n, lost)
-			e.onForget(p)
 		}
 		failed = append(failed, err)
 	}
@@ -119,7 +118,7 @@ func (e *Engine) distrust(o plan.Observed) {
 // settle records that the rules of pending networks are the kernel's.
 func (e *Engine) settle() error {
 	for _, n := range e.networks {
-		if n.pending {
+		if n.pending && !n.dead {
 			if err := e.store.PutNetwork(n.Network); err != nil {
 				return err
 			}

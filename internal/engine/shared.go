@@ -42,6 +42,9 @@ func (e *Engine) within(ctx context.Context, n topology.Network, f func(topology
 			return err
 		}
 	}
+	if last == nil {
+		return fmt.Errorf("network %s: somebody else gives it another configuration, again and again: is there a second one of this name?", n.DisplayName())
+	}
 	return fmt.Errorf("network %s: its rules go missing again and again: %w", n.DisplayName(), last)
 }
 
@@ -100,28 +103,18 @@ func (e *Engine) missing(n topology.Network) ([]plan.Step, error) {
 func (e *Engine) establish(ctx context.Context, n topology.Network) error {
 	return e.locked(ctx, func() error {
 		n.Owner = e.owner
-		observed, err := e.observe()
+		known, err := e.survivor(ctx, n)
 		if err != nil {
 			return err
 		}
-		if err := e.forgetLost(ctx, observed); err != nil {
-			e.log.Warn("endpoints whose wire is gone", "error", err)
-		}
-		known, exists := e.networks[n.ID]
-		if exists && n.Bridge == "" && n.Policy.Bridge == "" {
+		if known != nil && n.Bridge == "" {
 			n.Bridge = known.Bridge
-		}
-		if exists && !sameGround(known.Network, n) {
-			if len(known.endpoints) > 0 {
-				return movedError(known.Network, n, len(known.endpoints))
-			}
-			if err := e.forgetNetwork(ctx, known.Network); err != nil {
-				return err
-			}
-			exists = false
 		}
 		if n.Bridge == "" {
 			n.Bridge = e.chooseBridge(n)
+		}
+		if known != nil && !sameGround(known.Network, n) {
+			return movedError(known.Network, n, len(known.endpoints))
 		}
 		if err := e.conflicts(n); err != nil {
 			return err
@@ -131,11 +124,42 @@ func (e *Engine) establish(ctx context.Context, n topology.Network) error {
 				return fmt.Errorf("network %s: let the host forward packets (net.ipv4.ip_forward), which the gateway's egress needs: %w", n.DisplayName(), err)
 			}
 		}
-		if !exists {
+		if known == nil {
 			return e.createNetwork(ctx, n)
 		}
 		return e.changeNetwork(ctx, known, n)
 	})
+}
+
+// survivor is what is known of a network that has living endpoints. Those that are gone are forgotten, and the network with
+// the last of them: it is made anew, as it is wanted now.
+func (e *Engine) survivor(ctx context.Context, n topology.Network) (*network, error) {
+	known, exists := e.networks[n.ID]
+	if !exists {
+		return nil, nil
+	}
+	observed, err := e.observe()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range known.endpoints {
+		if _, lives := observed.Links[p.Wire()]; lives {
+			continue
+		}
+		e.log.Info("endpoint forgotten: its wire is gone", "network", known.DisplayName(), "container", p.Container, "address", p.IP)
+		if err := e.removeEndpoint(ctx, known, p); err != nil {
+			return nil, err
+		}
+		e.onForget(p.Endpoint)
+	}
+	if len(known.endpoints) > 0 {
+		return known, nil
+	}
+	if bridge := observed.Links[known.Bridge]; known.Adopted || (bridge.Owner == e.owner && bridge.ID == known.ID) {
+		return nil, e.forgetNetwork(ctx, known.Network)
+	}
+	delete(e.networks, known.ID) // whoever has this bridge now keeps it, and its rules
+	return nil, e.store.DeleteNetwork(known.ID)
 }
 
 // changeNetwork gives a network another policy. Until the rules are loaded the document says so.
@@ -193,8 +217,7 @@ func (e *Engine) Usable(ctx context.Context) error {
 	return err
 }
 
-// CheckFirewall gives what a network's policy would need of the host, beyond what Attach looks at for every endpoint: a
-// gateway's egress passes iptables too.
+// ensureIPTables sees to what only a gateway's egress needs of the host, beyond what every attachment looks at.
 func (e *Engine) ensureIPTables(ctx context.Context, n topology.Network) error {
 	if n.Policy.Firewall == policy.FirewallNFTables {
 		return nil

@@ -57,10 +57,21 @@ func (l *Links) SetPeer(p Peer) error {
 		return fmt.Errorf("interface %s: up: %w", p.Name, err)
 	}
 	for _, r := range p.Routes {
-		err := l.handle.RouteAdd(r.on(found))
-		if err != nil && !(errors.Is(err, unix.EEXIST) && r.Dst.Bits() == 0) {
+		if err := l.addRoute(r.on(found)); err != nil {
 			return fmt.Errorf("interface %s: route %s: %w", p.Name, r, err)
 		}
+	}
+	return nil
+}
+
+// addRoute adds a route beside the one that another interface of the container may have to the same place: two attachments
+// to one network reach the same gateway, and each has to when the other is gone. A default route is the container's only one.
+func (l *Links) addRoute(r *netlink.Route) error {
+	if r.Scope == netlink.SCOPE_LINK {
+		return l.handle.RouteAppend(r)
+	}
+	if err := l.handle.RouteAdd(r); !errors.Is(err, unix.EEXIST) {
+		return err
 	}
 	return nil
 }
