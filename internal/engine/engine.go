@@ -220,8 +220,17 @@ func (e *Engine) acquire(ctx context.Context) error {
 
 func (e *Engine) release() { e.lock <- struct{}{} }
 
-// locked runs f with the engine's lock.
+// locked runs f with the engine's lock, and with a shared store alone.
 func (e *Engine) locked(ctx context.Context, f func() error) error {
+	return e.holding(ctx, (*store.Store).Lock, f)
+}
+
+// view runs f, which changes nothing, beside others that do not hold the store alone.
+func (e *Engine) view(ctx context.Context, f func() error) error {
+	return e.holding(ctx, (*store.Store).RLock, f)
+}
+
+func (e *Engine) holding(ctx context.Context, lock func(*store.Store, context.Context) (func(), error), f func() error) error {
 	if err := e.acquire(ctx); err != nil {
 		return err
 	}
@@ -229,27 +238,7 @@ func (e *Engine) locked(ctx context.Context, f func() error) error {
 	if !e.shared {
 		return f()
 	}
-	unlock, err := e.store.Lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := e.load(); err != nil {
-		return err
-	}
-	return f()
-}
-
-// view runs f, which changes nothing, beside others that do not hold the store alone.
-func (e *Engine) view(ctx context.Context, f func() error) error {
-	if !e.shared {
-		return e.locked(ctx, f)
-	}
-	if err := e.acquire(ctx); err != nil {
-		return err
-	}
-	defer e.release()
-	unlock, err := e.store.RLock(ctx)
+	unlock, err := lock(e.store, ctx)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ func (e *Engine) PortOf(sandbox, name string) (p Port, err error) {
 		}
 		defer inside.Close()
 		peer, err := inside.Find(name)
+		if errors.Is(err, link.ErrNotFound) {
+			return fmt.Errorf("interface %s is missing in the container: it %w", name, ErrNoPort)
+		}
 		if err != nil {
 			return fmt.Errorf("interface %s of the container: %w", name, err)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -123,6 +122,19 @@ func (h hostLocal) dir() string {
 
 // Del removes the one file of a known address, and looks through all of them for the attachment otherwise.
 func (h hostLocal) Del(_ context.Context, a Attachment, known netip.Addr) error {
+	return h.alone(func(files unread) error {
+		if known.IsValid() {
+			path := disk.GetEscapedPath(h.dir(), known.String())
+			if data, err := os.ReadFile(path); err == nil && string(data) == content(a) {
+				return os.Remove(path)
+			}
+		}
+		return files.ReleaseByID(a.ContainerID, a.IfName)
+	})
+}
+
+// alone runs f with host-local's lock.
+func (h hostLocal) alone(f func(unread) error) error {
 	files, err := h.open()
 	if err != nil {
 		return err
@@ -132,13 +144,7 @@ func (h hostLocal) Del(_ context.Context, a Attachment, known netip.Addr) error 
 		return fmt.Errorf("ipam %s: %w", HostLocal, err)
 	}
 	defer func() { _ = files.Unlock() }()
-	if known.IsValid() {
-		path := disk.GetEscapedPath(h.dir(), known.String())
-		if data, err := os.ReadFile(path); err == nil && string(data) == content(a) {
-			return os.Remove(path)
-		}
-	}
-	return files.ReleaseByID(a.ContainerID, a.IfName)
+	return f(files)
 }
 
 // content is what the file of an attachment's address holds.
@@ -160,19 +166,14 @@ func (h hostLocal) Check(_ context.Context, a Attachment) error {
 
 // GC gives back the addresses of attachments that do not live; the plugin's own program knows no GC.
 func (h hostLocal) GC(_ context.Context, living []Attachment) error {
-	files, err := h.open()
-	if err != nil {
-		return err
-	}
-	defer files.Close()
-	if err := files.Lock(); err != nil {
-		return fmt.Errorf("ipam %s: %w", HostLocal, err)
-	}
-	defer func() { _ = files.Unlock() }()
 	wanted := map[string]bool{}
 	for _, a := range living {
 		wanted[content(a)] = true
 	}
+	return h.alone(func(unread) error { return h.releaseOthers(wanted) })
+}
+
+func (h hostLocal) releaseOthers(wanted map[string]bool) error {
 	entries, err := os.ReadDir(h.dir())
 	if err != nil {
 		return fmt.Errorf("ipam %s: %w", HostLocal, err)
@@ -193,7 +194,7 @@ func (h hostLocal) GC(_ context.Context, living []Attachment) error {
 // Status fails when the files cannot be written.
 func (h hostLocal) Status(context.Context) error {
 	files, err := h.open()
-	if errors.Is(err, fs.ErrPermission) || err != nil {
+	if err != nil {
 		return err
 	}
 	return files.Close()
