@@ -154,18 +154,20 @@ func (a attachment) endpoint(n topology.Network, addr netip.Addr) (topology.Endp
 	}
 	var err error
 	if p.Role, p.Reason, err = n.RoleFor(addr, said); err != nil {
-		return p, err
+		return p, a.unfit(err)
 	}
 	switch {
 	case p.Role == topology.RoleCandidate:
-		return p, fmt.Errorf("address %s is a gateway's, and nothing shows that it was asked for: keep gateways' addresses out of the range that %s assigns from, "+
-			"or say %s=gateway (CNI_ARGS, args.cni, or a pod's annotation)", addr, a.ipamName(), policy.KeyRole)
+		return p, a.invalid(policy.Problems{{Key: "ipam", Value: addr.String(), Reason: "the address is a gateway's, and nothing shows that it was asked for",
+			Accepted: fmt.Sprintf("a range of %s without gateways' addresses, or %s=gateway (CNI_ARGS, args.cni, or a pod's annotation)", a.ipamName(), policy.KeyRole)}})
 	case p.Role == topology.RoleGateway && a.role == policy.RoleUnset:
 		p.Reason = fmt.Sprintf("address %s was asked for", addr)
 	case p.Role == topology.RoleServer && len(a.Runtime.PortMappings) > 0:
 		return p, a.invalid(policy.Problems{{Key: "portMappings", Value: a.ports(), Reason: "only the gateway reaches a server", Accepted: "no published ports: publish them on the gateway"}})
 	}
-	p.MAC, err = n.RequestedMAC(p, a.mac)
+	if p.MAC, err = n.RequestedMAC(p, a.mac); err != nil {
+		err = a.unfit(err)
+	}
 	return p, err
 }
 

@@ -133,9 +133,8 @@ func (c *config) openIPAM(policyHolds bool) (problems policy.Problems) {
 	}
 	c.static = c.IPAM.Type == "static"
 	plugin, err := ipam.Open(c.IPAM.Type, c.raw, c.parsed.GatewayAddrs())
-	var bad ipam.BadConfig
-	if errors.As(err, &bad) {
-		return policy.Problems{{Key: bad.Key, Value: bad.Value, Reason: bad.Reason, Accepted: bad.Accepted}}
+	if problems, bad := ipamProblems(err); bad {
+		return problems
 	} else if err != nil {
 		return policy.Problems{{Key: "ipam", Reason: err.Error()}}
 	}
@@ -144,6 +143,14 @@ func (c *config) openIPAM(policyHolds bool) (problems policy.Problems) {
 		problems = c.place(subnet, bridge)
 	}
 	return problems
+}
+
+func ipamProblems(err error) (policy.Problems, bool) {
+	var bad ipam.BadConfig
+	if !errors.As(err, &bad) {
+		return nil, false
+	}
+	return policy.Problems{{Key: bad.Key, Value: bad.Value, Reason: bad.Reason, Accepted: bad.Accepted}}, true
 }
 
 // place checks the policy against the network it is for.
@@ -267,7 +274,7 @@ func nameOf(data []byte) string {
 func describeJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
-		return fmt.Sprintf("%s: a JSON %s is not accepted here", kind.Field, kind.Value)
+		return fmt.Sprintf("%s: a JSON %s is not accepted here", strings.TrimPrefix(kind.Field, "PluginConf."), kind.Value)
 	}
 	return err.Error()
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
@@ -25,6 +27,9 @@ func (c *config) failed(err error) error {
 	var problems policy.Problems
 	if errors.As(err, &problems) {
 		return c.invalid(cniTerms(problems))
+	}
+	if problems, bad := ipamProblems(err); bad {
+		return c.invalid(problems)
 	}
 	code := uint(types.ErrInternal)
 	switch {
@@ -48,6 +53,9 @@ func checkSandbox(path string) error {
 		return fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	defer theirs.Close()
+	if kind, err := unix.IoctlRetInt(int(theirs), unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWNET {
+		return fmt.Errorf("%s is not a network namespace: the container has ended, or never began", path)
+	}
 	own, err := netns.Get()
 	if err != nil {
 		return err
@@ -57,6 +65,12 @@ func checkSandbox(path string) error {
 		return fmt.Errorf("network namespace %s is the host's own: a container with the host's network cannot be on an mcpnet network", path)
 	}
 	return nil
+}
+
+// unfit refuses what one attachment asks for, in CNI's words.
+func (c *config) unfit(err error) error {
+	words := strings.NewReplacer("--mac-address", "mac", "--ip", "ips")
+	return types.NewError(types.ErrInvalidNetworkConfig, fmt.Sprintf("mcpnet: network %q: %s", c.Name, words.Replace(err.Error())), "")
 }
 
 func isExhausted(err error) bool { return errors.Is(err, ipam.ErrExhausted) }

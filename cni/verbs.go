@@ -69,7 +69,7 @@ func parseLoosely(data []byte) *config {
 	if c.chained() {
 		return c
 	}
-	plugin, err := ipam.Open(c.IPAM.Type, data, nil)
+	plugin, err := ipam.OpenToRelease(c.IPAM.Type, data)
 	if err != nil {
 		slog.Warn("ipam", "error", err)
 		return c

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
@@ -176,16 +177,17 @@ func (e *Engine) followIPTables() {
 
 // observeIPTables tells which bridges' rules are complete; nil where there is no iptables.
 func (e *Engine) observeIPTables() map[string]bool {
+	wanted := slices.DeleteFunc(e.desired().Networks, func(n plan.Network) bool { return n.Policy.Firewall == policy.FirewallNFTables })
+	if len(wanted) == 0 {
+		return nil
+	}
 	e.openIPTables()
 	e.followIPTables()
 	if e.iptables == nil {
 		return nil
 	}
 	complete := map[string]bool{}
-	for _, n := range e.desired().Networks {
-		if n.Policy.Firewall == policy.FirewallNFTables {
-			continue
-		}
+	for _, n := range wanted {
 		missing, err := e.iptables.Missing(iptables.Network{Bridge: n.Bridge, Host: firewall.CompileNetwork(n.Network, e.features)})
 		if err != nil {
 			e.log.Warn("look at iptables", "network", n.DisplayName(), "error", err)

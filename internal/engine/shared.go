@@ -168,6 +168,11 @@ func (e *Engine) changeNetwork(ctx context.Context, known *network, n topology.N
 		if err := e.store.PutPending(n); err != nil {
 			return err
 		}
+		if known.Policy.Firewall != n.Policy.Firewall {
+			if err := e.apply(ctx, []plan.Step{plan.RemoveIPTables{Bridge: known.Bridge}}); err != nil {
+				return err
+			}
+		}
 		known.Network, known.pending = n, true
 		e.log.Info("network changed", "network", n.DisplayName())
 	}

@@ -24,7 +24,7 @@ type hostLocal struct {
 	reserved []netip.Addr
 }
 
-// BadConfig is what is wrong with the configuration of host-local, by key.
+// BadConfig is what is wrong with a configuration, or with what one attachment asks for, by key.
 type BadConfig struct{ Key, Value, Reason, Accepted string }
 
 func (b BadConfig) Error() string {
@@ -59,9 +59,12 @@ func subnetOf(r allocator.Range) netip.Prefix {
 }
 
 func (h hostLocal) Subnet() (netip.Prefix, netip.Addr, bool) {
-	first := h.conf.Ranges[0][0]
-	bridge, _ := netip.AddrFromSlice(first.Gateway.To4())
-	return subnetOf(first), bridge, true
+	return subnetOf(h.conf.Ranges[0][0]), h.bridge(), true
+}
+
+func (h hostLocal) bridge() netip.Addr {
+	a, _ := netip.AddrFromSlice(h.conf.Ranges[0][0].Gateway.To4())
+	return a
 }
 
 // Add tries the addresses that are asked for in their order. Ranges without the reserved addresses, or with them for who
@@ -82,6 +85,9 @@ func (h hostLocal) Add(_ context.Context, a Attachment, asked []netip.Addr) (Lea
 	ranges := include(h.conf.Ranges[0], h.reserved)
 	var failed []error
 	for _, want := range asked {
+		if !ranges.Contains(net.IP(want.AsSlice())) || want == h.bridge() {
+			return Lease{}, BadConfig{"ips", want.String(), "not an address to give away", "one of " + ranges.String() + ", and not the bridge's (" + h.bridge().String() + ")"}
+		}
 		lease, err := h.get(files, ranges, a, net.IP(want.AsSlice()))
 		if err == nil {
 			return lease, nil

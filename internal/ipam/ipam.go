@@ -5,13 +5,17 @@ package ipam
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/plugins/plugins/ipam/host-local/backend/allocator"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,7 +59,27 @@ func Open(kind string, conf []byte, reserved []netip.Addr) (Plugin, error) {
 	if kind == HostLocal {
 		return openHostLocal(conf, reserved)
 	}
+	path := os.Getenv("CNI_PATH")
+	if _, err := invoke.FindInPath(kind, filepath.SplitList(path)); err != nil {
+		return nil, BadConfig{"ipam.type", kind, "no such plugin in CNI_PATH (" + path + ")", HostLocal + ", or another IPAM plugin that is installed there"}
+	}
 	return program{kind, conf}, nil
+}
+
+// OpenToRelease takes a plugin to give addresses back alone (Del and GC). What a configuration says of ranges does not matter
+// then, right or wrong.
+func OpenToRelease(kind string, conf []byte) (Plugin, error) {
+	if kind != HostLocal {
+		return program{kind, conf}, nil
+	}
+	var least struct {
+		Name string
+		IPAM struct{ DataDir string }
+	}
+	if err := json.Unmarshal(conf, &least); err != nil {
+		return nil, fmt.Errorf("ipam %s: %w", HostLocal, err)
+	}
+	return hostLocal{conf: &allocator.IPAMConfig{Name: least.Name, DataDir: least.IPAM.DataDir}}, nil
 }
 
 // program is a plugin that is run. It finds the attachment in the environment, as CNI has it.

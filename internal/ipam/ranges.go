@@ -2,7 +2,6 @@ package ipam
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"net/netip"
 
@@ -20,7 +19,7 @@ func exclude(ranges allocator.RangeSet, addrs []netip.Addr) (allocator.RangeSet,
 		out = cut
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("ipam %s: range %s holds nothing but addresses of gateways: widen it", HostLocal, ranges.String())
+		return nil, BadConfig{"ipam.ranges", ranges.String(), "holds nothing but addresses of gateways: widen it", "a range with room for servers"}
 	}
 	return out, nil
 }

@@ -144,11 +144,14 @@ func RemoveEndpoint(n topology.Network, e topology.Endpoint) []Step {
 
 // RemoveNetwork gives the steps that take a network away.
 func RemoveNetwork(n topology.Network, f firewall.Features) []Step {
-	rules := []Step{RemoveIPTables{n.Bridge}, UnloadNetwork{n.Bridge, firewall.CompileNetwork(n, f)}}
-	if n.Adopted {
-		return rules
+	var steps []Step
+	if !n.Adopted {
+		steps = append(steps, DeleteLink{n.Bridge})
 	}
-	return append([]Step{DeleteLink{n.Bridge}}, rules...)
+	if n.Policy.Firewall != policy.FirewallNFTables {
+		steps = append(steps, RemoveIPTables{n.Bridge})
+	}
+	return append(steps, UnloadNetwork{n.Bridge, firewall.CompileNetwork(n, f)})
 }
 
 // Orphans gives the steps that remove what the owner left behind: links that carry its mark and chains of its wires

@@ -168,3 +168,8 @@ func (n *Network) GC(ctx context.Context, living ...Call) error {
 func (n *Network) Status(ctx context.Context) error {
 	return n.cni.GetStatusNetworkList(ctx, n.List)
 }
+
+// Validate compares the list with the versions that its plugins support, and gives the capabilities that it declares.
+func (n *Network) Validate(ctx context.Context) ([]string, error) {
+	return n.cni.ValidateNetworkList(ctx, n.List)
+}

@@ -184,6 +184,10 @@ func (n *NS) sysctl(key, value string) error {
 	return n.Do(func() error { return os.WriteFile(file, []byte(value), 0o644) })
 }
 
+// Idle lets go of what the process holds open of the namespace, until it is used again. Where there are thousands, each
+// program that is started has to close all of it.
+func (n *NS) Idle() { n.closeHandle() }
+
 func (n *NS) closeHandle() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
