@@ -32,6 +32,14 @@ func (e *Engine) attachOne(ctx context.Context, n topology.Network, a plan.Attac
 	if err := placed(n, a.Endpoint); err != nil {
 		return err
 	}
+	done, alone, err := e.store.Attaching(n.ID, a.ID)
+	if err != nil {
+		return err
+	}
+	if !alone {
+		return fmt.Errorf("network %s: container %s is being attached by another call: %w", n.DisplayName(), short(a.Container), ErrAttached)
+	}
+	defer done()
 	if err := e.vacate(ctx, n, a.Endpoint); err != nil {
 		return err
 	}
@@ -137,7 +145,7 @@ func (e *Engine) detachOne(ctx context.Context, networkID, id string) (p topolog
 		e.log.Warn("endpoint's document", "error", err) // the rest goes by its name
 	}
 	if !ok {
-		return p, false, e.removeUnknown(topology.Endpoint{ID: id, NetworkID: networkID, Owner: e.owner})
+		return p, false, errors.Join(e.removeUnknown(topology.Endpoint{ID: id, NetworkID: networkID, Owner: e.owner}), e.store.DeleteEndpoint(networkID, id))
 	}
 	n, err := e.store.Network(networkID)
 	if err != nil {

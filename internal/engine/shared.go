@@ -62,18 +62,25 @@ func (e *Engine) beside(ctx context.Context, n topology.Network, f func(topology
 	if err != nil {
 		return false, err
 	}
+	n, ready, err = e.inForce(known.Network, known.Pending, n)
+	if err != nil || !ready {
+		return false, err
+	}
+	return true, f(n)
+}
+
+// inForce tells whether a network that is known is the one that is wanted, and whole in the kernel. It gives the one that is
+// wanted with what mcpnet chose for it.
+func (e *Engine) inForce(known topology.Network, pending bool, n topology.Network) (topology.Network, bool, error) {
 	if n.Bridge == "" {
 		n.Bridge = known.Bridge
 	}
 	n.Owner = e.owner
-	if known.Pending || !sameNetwork(known.Network, n) {
-		return false, nil
+	if pending || !sameNetwork(known, n) {
+		return n, false, nil
 	}
 	steps, err := e.missing(n)
-	if err != nil || len(steps) > 0 {
-		return false, err
-	}
-	return true, f(n)
+	return n, err == nil && len(steps) == 0, err
 }
 
 // missing gives the steps that would put a network in force, without its endpoints and iptables. It looks at the network's
@@ -103,6 +110,12 @@ func (e *Engine) missing(n topology.Network) ([]plan.Step, error) {
 func (e *Engine) establish(ctx context.Context, n topology.Network) error {
 	return e.locked(ctx, func() error {
 		n.Owner = e.owner
+		if known, ok := e.networks[n.ID]; ok {
+			// Another one that waited for the lock, too, may have made it.
+			if _, ready, err := e.inForce(known.Network, known.pending, n); err != nil || ready {
+				return err
+			}
+		}
 		known, err := e.survivor(ctx, n)
 		if err != nil {
 			return err
