@@ -71,6 +71,7 @@ func (b *bench) paths(ctx context.Context, t *testnet.Program) []*path {
 		progress("  networks of %s", endpoints(size))
 		paths = append(paths, mcpnetPath(ctx, t, size), bridgePath(t, size))
 	}
+	paths = append(paths, cniPath(ctx, t))
 	if filtersBridges() {
 		paths = append(paths, classicPath(t, b.Large))
 	} else {
@@ -102,6 +103,7 @@ func (b *bench) datapathRows(m metric) {
 	for _, size := range []int{b.Small, b.Large} {
 		b.results.compare(line(fmt.Sprintf("-%d", size), endpoints(size), "bridge", m.target), series("mcpnet", size), series("bridge", size))
 	}
+	b.results.compare(line("-cni", endpoints(1)+", attached by CNI", "bridge", m.target), series("cni", 1), series("bridge", b.Small))
 	if m.flat != nil {
 		b.results.compare(line("-flat", endpoints(b.Large), "mcpnet, "+endpoints(b.Small), m.flat), series("mcpnet", b.Large), series("mcpnet", b.Small))
 	}

@@ -20,6 +20,13 @@ type machine struct {
 	Software  []string `json:"software"`
 }
 
+// hardware is what a comparison of absolute numbers needs to be the same.
+func (m machine) hardware() string {
+	return fmt.Sprintf("Linux %s, %s, %d CPUs, %s", m.Kernel, m.Processor, m.CPUs, m.Memory)
+}
+
+func (m machine) String() string { return m.hardware() + "; " + strings.Join(m.Software, ", ") }
+
 func describeMachine() machine {
 	m := machine{CPUs: runtime.NumCPU(), Processor: "unknown processor", Software: []string{runtime.Version()}}
 	var name unix.Utsname

@@ -1,7 +1,8 @@
 // Command bench measures mcpnet beside its peers and writes docs/benchmarks.md.
 //
-//	bench [-only attach,packets,…]   everything, about ten minutes; part of it prints tables only
-//	bench -quick                     a look in two minutes; prints tables only
+//	bench [-only attach,packets,…]   everything, about half an hour; part of it prints tables only
+//	bench -update -only cni          that part anew in docs/benchmarks.md, whose other parts stay
+//	bench -quick                     a look in six minutes; prints tables only
 //
 // Everything runs in network namespaces that the program makes and removes. What is compared runs in turns (A B A B …), and
 // what counts is the median of the ratios of neighbours: a machine's mood meets both sides alike. Nothing here passes or
@@ -36,12 +37,17 @@ type scale struct {
 	Starts   int           `json:"starts"`   // containers on each network
 	Cycles   int           `json:"cycles"`   // attaches beside each number of endpoints
 	Flushes  int           `json:"flushes"`  // of each host
+	Calls    int           `json:"calls"`    // ADDs of each CNI chain beside each number of endpoints, …
+	CallsFor time.Duration `json:"callsFor"` // … as far as there is time
+	Crowds   int           `json:"crowds"`   // of each CNI chain
 	Versions []string      `json:"versions"` // of Docker
 }
 
 var (
-	full  = scale{Small: 1, Middle: 100, Large: 1000, Rounds: 9, For: time.Second, Starts: 31, Cycles: 150, Flushes: 9, Versions: []string{"28.5", "20.10"}}
-	quick = scale{Small: 1, Middle: 100, Large: 300, Rounds: 3, For: 300 * time.Millisecond, Starts: 7, Cycles: 30, Flushes: 3, Versions: []string{"28.5"}}
+	full = scale{Small: 1, Middle: 100, Large: 1000, Rounds: 9, For: time.Second, Starts: 31, Cycles: 150, Flushes: 9,
+		Calls: 300, CallsFor: 8 * time.Minute, Crowds: 5, Versions: []string{"28.5", "20.10"}}
+	quick = scale{Small: 1, Middle: 100, Large: 300, Rounds: 3, For: 300 * time.Millisecond, Starts: 7, Cycles: 30, Flushes: 3,
+		Calls: 30, CallsFor: time.Minute, Crowds: 1, Versions: []string{"28.5"}}
 )
 
 // job measures one or more sections that share what they run on.
@@ -54,6 +60,7 @@ var jobs = []job{
 	{[]string{"start"}, start},
 	{[]string{"attach", "memory", "repair"}, control},
 	{[]string{"steps"}, steps},
+	{[]string{"cni", "cni-crowd"}, cniCalls},
 	{[]string{"throughput", "latency", "connections", "packets"}, datapath},
 }
 
@@ -70,10 +77,11 @@ func (b *bench) wants(section string) bool {
 
 func main() {
 	load.Child()
-	isQuick := flag.Bool("quick", false, "a look in two minutes")
+	isQuick := flag.Bool("quick", false, "a look in six minutes")
 	only := flag.String("only", "", "`sections`, separated by commas: "+strings.Join(allSections(), ", "))
 	raw := flag.String("json", "", "`file` for every single measurement")
 	out := flag.String("out", "", "`file` for the report (default: docs/benchmarks.md when everything is measured, otherwise standard output only)")
+	update := flag.Bool("update", false, "write what -only measures into docs/benchmarks.md, and leave the rest of it")
 	flag.Parse()
 	b := &bench{scale: full, results: newResults()}
 	if *isQuick {
@@ -82,10 +90,19 @@ func main() {
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
 	}
-	if *out == "" && !*isQuick && *only == "" {
-		*out = "docs/benchmarks.md"
+	const document = "docs/benchmarks.md"
+	if *out == "" && !*isQuick && (*only == "" || *update) {
+		*out = document
 	}
-	if err := b.main(*out, *raw); err != nil {
+	var earlier published
+	var err error
+	if *update && *only != "" {
+		earlier, err = readPublished(document)
+	}
+	if err == nil {
+		err = b.main(*out, *raw, earlier)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -98,7 +115,7 @@ func allSections() (names []string) {
 	return names
 }
 
-func (b *bench) main(out, raw string) error {
+func (b *bench) main(out, raw string, earlier published) error {
 	for _, name := range b.only {
 		if !slices.Contains(allSections(), name) {
 			return fmt.Errorf("no section %q: have %s", name, strings.Join(allSections(), ", "))
@@ -113,7 +130,7 @@ func (b *bench) main(out, raw string) error {
 	if raw != "" {
 		failed = errors.Join(failed, b.writeRaw(raw))
 	}
-	text := b.report()
+	text := b.report(earlier)
 	if failed != nil || out == "" {
 		fmt.Print(text)
 		return failed

@@ -21,6 +21,10 @@ var chapters = []chapter{
 	{"repair", "Repair", "After `nft flush ruleset`. *Back* is the time from the return of the flush until the last of mcpnet's chains is in the kernel again, " +
 		"with its rules and elements. *Silence* is the longest time without a frame at the gateway while a server in the middle of the others sends one each millisecond; " +
 		"no frame passes that the policy does not permit, the wires are dead meanwhile."},
+	{"cni", "ADD and DEL of CNI", "Wall time of a call as a runtime makes it, through libcni with a process for each plugin, beside endpoints that are there already, each in a " +
+		"namespace of its own. *chain* is the reference plugins `bridge`, `host-local` and `firewall` (iptables), 1.9.1, without masquerading; *chain + portmap* publishes a port besides. " +
+		"Nine hosts, one for each chain and number of endpoints, are asked in turns."},
+	{"cni-crowd", "Fifty containers at once", fmt.Sprintf("%d ADDs at once, then as many DELs, on the hosts with 1 endpoint.", crowd)},
 	{"throughput", "Throughput", "TCP from a server to the gateway; sender and receiver have a processor each."},
 	{"latency", "Latency", "64 bytes there and 64 back over one TCP connection."},
 	{"connections", "Connections", "Connect, 64 bytes there and back, close; in two loops."},
@@ -29,31 +33,40 @@ var chapters = []chapter{
 		"Nothing is denied on a plain bridge, so it delivers those, and its gateway refuses by itself."},
 }
 
-const howTo = "Run `make bench` on a quiet machine, as root, in about ten minutes; `go run ./test/bench -quick` is a look in two, " +
-	"`-only attach,packets` measures a part, `-json FILE` writes every single measurement.\n\n" +
+const howTo = "Run `make bench` on a quiet machine, as root, in about half an hour; `go run ./test/bench -quick` is a look in six minutes, " +
+	"`-only attach,packets` measures a part, with `-update` into this file, and `-json FILE` writes every single measurement.\n\n" +
 	"What is compared runs in turns (A B A B …). A *ratio* is the median of the ratios of neighbours, its *spread* the middle half of them; " +
 	"the other columns are medians. All traffic is between network namespaces of one machine.\n\n" +
 	"*bridge* is a plain Linux bridge with as many veth ports and no filter (`bridge-nf-call-iptables=0`). " +
 	"*classic* is that bridge with the usual rule set (`iptables -I FORWARD -i BRIDGE -j DOCKER-MCP`, a rule for each endpoint, established connections first, `bridge-nf-call-iptables=1`); " +
 	"the endpoint that is measured stands in the middle of its rules.\n"
 
-func (b *bench) report() string {
+// report is everything that was measured, and what an earlier report has beside that.
+func (b *bench) report(earlier published) string {
 	var out strings.Builder
-	m := b.results.machine
-	fmt.Fprintf(&out, "# Benchmarks\n\nWritten by `make bench`; do not edit.\n\nMachine: Linux %s, %s, %d CPUs, %s; %s.\n\n%s",
-		m.Kernel, m.Processor, m.CPUs, m.Memory, strings.Join(m.Software, ", "), howTo)
+	fmt.Fprintf(&out, "# Benchmarks\n\nWritten by `make bench`; do not edit.\n\nMachine: %s.\n\n%s", b.onWhat(earlier), howTo)
 	for _, c := range chapters {
 		rows := slices.DeleteFunc(slices.Clone(b.results.rows), func(r row) bool { return r.Section != c.section })
-		if len(rows) > 0 {
-			out.WriteString(c.markdown(rows))
+		if len(rows) == 0 {
+			out.WriteString(earlier.chapters[c.title])
+			continue
 		}
+		out.WriteString(c.markdown(rows, earlier.elsewhere(b.results.machine)))
 	}
 	return out.String()
 }
 
-func (c chapter) markdown(rows []row) string {
+// onWhat names the machine of most chapters.
+func (b *bench) onWhat(earlier published) string {
+	if earlier.machine != "" {
+		return strings.TrimSuffix(earlier.machine, ".")
+	}
+	return b.results.machine.String()
+}
+
+func (c chapter) markdown(rows []row, remark string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "\n## %s\n\n%s\n\n| | median | beside | ratio | spread | target | |\n|---|---|---|---|---|---|---|\n", c.title, c.text)
+	fmt.Fprintf(&out, "\n## %s\n\n%s\n%s\n| | median | beside | ratio | spread | target | |\n|---|---|---|---|---|---|---|\n", c.title, c.text, remark)
 	for _, r := range rows {
 		out.WriteString(r.markdown())
 	}

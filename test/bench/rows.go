@@ -61,6 +61,9 @@ func (r row) markdown() string {
 	if r.Ratio != nil {
 		cells[2], cells[3], cells[4] = fmt.Sprintf("%s %s (%s)", digits(r.Peer), r.Unit, r.Beside), r.Ratio.String(), r.Ratio.spread()
 	}
+	if r.Ratio == nil && r.Beside != "" {
+		cells[2] = fmt.Sprintf("%s %s (%s)", digits(r.Peer), r.Unit, r.Beside)
+	}
 	if r.Target != nil {
 		cells[5], cells[6] = r.Target.String(), "met"
 		if r.Ratio == nil {
@@ -90,6 +93,15 @@ func (r *results) compare(line row, value, peer string) {
 	line.Value, line.Peer = median(r.samples[value]), median(r.samples[peer])
 	both := ratioOf(r.samples[value], r.samples[peer])
 	line.Ratio = &both
+	r.rows = append(r.rows, line)
+}
+
+// face adds a row of one quantile of two series. Quantiles have no ratio of neighbours.
+func (r *results) face(line row, value, peer string, share float64) {
+	if len(r.samples[value]) == 0 || len(r.samples[peer]) == 0 {
+		return
+	}
+	line.Value, line.Peer = quantile(r.samples[value], share), quantile(r.samples[peer], share)
 	r.rows = append(r.rows, line)
 }
 
