@@ -16,17 +16,17 @@ func capabilityRows() []row {
 		{name: "capability ips: outside the subnet", run: capabilityIPOutside},
 		{name: "capability mac", run: capabilityMAC},
 		{name: "capability mac: not an address", run: capabilityBadMAC},
-		{name: "capability mac: a gateway's is fixed", only: hasPolicy, run: capabilityGatewayMAC},
+		{name: "capability mac: a gateway's is fixed", only: isMain, run: capabilityGatewayMAC},
 		{name: "capability portMappings: refused for a server", only: hasPolicy, run: capabilityServerPorts},
 		{name: "capability portMappings: a gateway may have them", only: hasPolicy, run: capabilityGatewayPorts},
-		{name: "capability dns", only: hasPolicy, run: capabilityDNS},
-		{name: "capability bandwidth: refused", only: hasPolicy, run: capabilityBandwidth},
+		{name: "capability dns", only: isMain, run: capabilityDNS},
+		{name: "capability bandwidth: refused", only: isMain, run: capabilityBandwidth},
 		{name: "pod annotations: the role of a gateway", only: isMain, run: annotationGateway},
 		{name: "pod annotations: a role that the address has not", only: hasPolicy, run: annotationWrongRole},
-		{name: "pod annotations: a role can only be narrowed", only: hasPolicy, run: annotationWidens},
-		{name: "pod annotations: a misspelt key", only: hasPolicy, run: annotationMisspelt},
-		{name: "pod annotations of others", only: hasPolicy, run: annotationOthers},
-		{name: "capabilities that are not declared do not come", only: hasPolicy, run: undeclared},
+		{name: "pod annotations: a role can only be narrowed", only: isMain, run: annotationWidens},
+		{name: "pod annotations: a misspelt key", only: isMain, run: annotationMisspelt},
+		{name: "pod annotations of others", only: isMain, run: annotationOthers},
+		{name: "capabilities that are not declared do not come", only: isMain, run: undeclared},
 	}
 }
 
@@ -58,15 +58,15 @@ func (l *lab) turnedDown(n *testcni.Network, c testcni.Call) error {
 		return nil
 	}
 	if l.s.undoes {
-		l.want(len(l.leftOf(c)) == 0, "the failed ADD left %v", l.leftOf(c))
+		l.want(len(l.surplus()) == 0, "the failed ADD left %v", l.surplus())
 	}
 	l.succeeds(l.tryDel(n, c), "DEL after the failed ADD")
-	l.want(len(l.leftOf(c)) == 0, "the failed ADD and its DEL left %v", l.leftOf(c))
+	l.want(len(l.surplus()) == 0, "the failed ADD and its DEL left %v", l.surplus())
 	return err
 }
 
-// leftOf is what a host has beyond what its living attachments need: their number of documents, wires and addresses.
-func (l *lab) leftOf(testcni.Call) []string {
+// surplus is what a host has beyond what its living attachments need: their number of documents, wires and addresses.
+func (l *lab) surplus() []string {
 	l.t.Helper()
 	if len(l.live) == 0 {
 		return l.left()

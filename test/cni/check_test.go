@@ -138,14 +138,13 @@ func checkList(l *lab) {
 	}
 }
 
-// run loses it and asks. The others of the network are no part of the question.
+// run loses it and asks.
 func (of loss) run(l *lab) {
-	gateway, server := l.gateway(), l.server()
-	m := server
+	attach := l.server
 	if of.gateway {
-		m = gateway
+		attach = l.gateway
 	}
-	l.succeeds(l.check(m), "CHECK before")
+	m := attach()
 	of.lose(l, m)
 	err := l.check(m)
 	if of.mend != nil {

@@ -1,17 +1,19 @@
 package cni
 
 import (
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/nftables"
 )
 
 // state is everything that a plugin could leave on a host, one line for each object.
@@ -28,7 +30,9 @@ func (l *lab) state() state {
 	for _, link := range links {
 		s["link "+link.Attrs().Name] = true
 	}
-	s.rules(l.NS.Run("nft", "list", "ruleset"))
+	if err := l.rules(s); err != nil {
+		l.t.Fatalf("nftables: %v", err)
+	}
 	for _, command := range legacySave() {
 		s.saved(command, l.NS.Run(command))
 	}
@@ -44,29 +48,67 @@ var legacySave = sync.OnceValue(func() []string {
 	return nil
 })
 
-// builtIn are iptables' own tables and chains: it makes them by looking, and they hold nothing.
-var builtIn = regexp.MustCompile(`^(table ip6? (filter|nat|mangle|raw|security)|chain (INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)) {$`)
+// iptables' own tables and chains: it makes them by looking, and they hold nothing.
+var (
+	builtInTables = []string{"filter", "nat", "mangle", "raw", "security"}
+	builtInChains = []string{"INPUT", "OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING"}
+)
 
 // rules takes nftables' tables, chains and sets, and the rules in iptables' tables.
-func (s state) rules(listed string) {
-	table, inIPTables := "", false
-	for line := range strings.Lines(listed) {
-		line = strings.TrimSpace(counters.ReplaceAllString(line, ""))
-		switch {
-		case strings.HasPrefix(line, "table "):
-			table, inIPTables = strings.TrimSuffix(line, " {"), builtIn.MatchString(line)
-			if !inIPTables {
-				s["nftables "+table] = true
-			}
-		case builtIn.MatchString(line), line == "", line == "}", strings.HasPrefix(line, "type "), strings.HasPrefix(line, "#"):
-		case inIPTables, strings.HasPrefix(line, "chain "), strings.HasPrefix(line, "set "), strings.HasPrefix(line, "map "):
-			s["nftables "+table+": "+strings.TrimSuffix(line, " {")] = true
+func (l *lab) rules(s state) error {
+	f, err := os.Open(l.NS.Path())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c, err := nftables.New(nftables.WithNetNSFd(int(f.Fd())))
+	if err != nil {
+		return err
+	}
+	chains, err := c.ListChains()
+	if err != nil {
+		return err
+	}
+	tables, err := c.ListTables()
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if !ofIPTables(t) {
+			s[tableName(t)] = true
+		}
+		sets, err := c.GetSets(t)
+		if err != nil {
+			return fmt.Errorf("sets of %s: %w", tableName(t), err)
+		}
+		for _, set := range sets {
+			s[tableName(t)+": set "+set.Name] = true
 		}
 	}
+	for _, chain := range chains {
+		own := ofIPTables(chain.Table)
+		if !own || !slices.Contains(builtInChains, chain.Name) {
+			s[tableName(chain.Table)+": chain "+chain.Name] = true
+		}
+		if !own {
+			continue
+		}
+		rules, err := c.GetRules(chain.Table, chain)
+		if err != nil {
+			return fmt.Errorf("rules of %s, chain %s: %w", tableName(chain.Table), chain.Name, err)
+		}
+		for i := range rules {
+			s[fmt.Sprintf("%s: chain %s: rule %d", tableName(chain.Table), chain.Name, i)] = true
+		}
+	}
+	return nil
 }
 
-// counters are what traffic changes.
-var counters = regexp.MustCompile(`counter packets \d+ bytes \d+ ?`)
+func ofIPTables(t *nftables.Table) bool {
+	return (t.Family == nftables.TableFamilyIPv4 || t.Family == nftables.TableFamilyIPv6) && slices.Contains(builtInTables, t.Name)
+}
+
+func tableName(t *nftables.Table) string { return fmt.Sprintf("nftables %d %s", t.Family, t.Name) }
 
 // saved takes the rules and the chains that are not iptables' own.
 func (s state) saved(command, listed string) {

@@ -128,7 +128,7 @@ func hostLocal(more entry) entry {
 // mcpnetPolicy leaves iptables alone: making a network takes a second of its processes where eight tests run at once, and
 // test/engines has it in every network.
 func mcpnetPolicy() entry {
-	return entry{"gateway": gatewayAddr + ":" + gatewayPort, "firewall": "nftables"}
+	return entry{"gateway": gatewayAddr + ":" + gatewayPort}
 }
 
 func referenceBridge(routes ...any) entry {
@@ -199,6 +199,20 @@ func underTest(s subject, list []entry) entry {
 		}
 	}
 	panic(fmt.Sprintf("subject %s: no plugin %s in its list", s.name, s.plugin))
+}
+
+// withoutIPTables is the subject on nftables alone, which a policy can ask for: iptables takes a dozen processes for each
+// network. What it leaves is looked at where networks come and go.
+func (s subject) withoutIPTables() subject {
+	if s.policy {
+		whole := s.list
+		s.list = func() []entry {
+			list := whole()
+			set("nftables", "policy", "firewall")(s, list)
+			return list
+		}
+	}
+	return s
 }
 
 // changed is the subject's list with changes.

@@ -53,6 +53,9 @@ var table = map[string]func() []row{
 	"cnitool":      cnitoolRows,
 }
 
+// withIPTables are the parts in which mcpnet's networks have rules in iptables, too, as they have by default.
+var withIPTables = []string{"order", "gc", "concurrency", "kills", "cnitool"}
+
 // TestConformance runs the table.
 func TestConformance(t *testing.T) {
 	testcni.Plugin(t) // one for all rows
@@ -61,6 +64,10 @@ func TestConformance(t *testing.T) {
 			for _, r := range rows() {
 				if r.only != nil && !r.only(s) {
 					continue
+				}
+				s := s
+				if !slices.Contains(withIPTables, part) {
+					s = s.withoutIPTables()
 				}
 				t.Run(part+"/"+s.name+"/"+r.name, func(t *testing.T) {
 					t.Parallel()

@@ -28,8 +28,7 @@ func versionRows() []row {
 	}
 	for _, v := range allVersions {
 		rows = append(rows,
-			row{name: v + ": the result is of this version", version: v, run: resultOfVersion},
-			row{name: v + ": verbs", version: v, run: verbsOfVersion},
+			row{name: v + ": the result and the verbs", version: v, run: protocolOfVersion},
 			row{name: v + ": through libcni", version: v, run: lifeThroughLibcni})
 	}
 	return rows
@@ -71,13 +70,26 @@ func refusesVersions(l *lab) {
 	l.nothingLeft("after versions that nobody knows")
 }
 
-func resultOfVersion(l *lab) {
+// protocolOfVersion runs the plugins with the bare protocol.
+func protocolOfVersion(l *lab) {
 	c := l.container()
 	out, err := l.addAll(c.call())
 	if err != nil {
 		l.fault("ADD: %v", err)
 		return
 	}
+	l.resultIs(c, out)
+	l.verbs(c, out)
+	for range 2 {
+		printed, err := l.delAll(c.call(), out)
+		l.succeeds(err, "DEL")
+		l.want(printed == "", "DEL prints %q", printed)
+	}
+	l.want(len(l.linksOf(c)) == 0, "DEL: the container still has %v", l.linksOf(c))
+}
+
+// resultIs reads a result as its version has it.
+func (l *lab) resultIs(c *container, out []byte) {
 	result, err := create.CreateFromBytes(out)
 	if err != nil {
 		l.fault("ADD: the result cannot be read: %v: %s", err, out)
@@ -102,24 +114,15 @@ func resultOfVersion(l *lab) {
 		l.want(at != nil && *at < len(shape.Interfaces) && shape.Interfaces[*at].Name == "eth0" && shape.Interfaces[*at].Sandbox == c.Path(),
 			"ADD: the address is not of eth0 in the container: %s", out)
 	}
-	printed, err := l.delAll(c.call(), out)
-	l.succeeds(err, "DEL")
-	l.want(printed == "", "DEL prints %q", printed)
 }
 
-// verbsOfVersion: CHECK came with 0.4.0, GC and STATUS with 1.1.0. Before, code 1.
-func verbsOfVersion(l *lab) {
-	c := l.container()
-	out, err := l.addAll(c.call())
-	if err != nil {
-		l.fault("ADD: %v", err)
-		return
-	}
+// verbs: CHECK came with 0.4.0, GC and STATUS with 1.1.0. Before, code 1.
+func (l *lab) verbs(c *container, result json.RawMessage) {
 	for _, verb := range []struct {
 		name, first string
 		more        entry
 	}{
-		{"CHECK", "0.4.0", entry{"prevResult": out}},
+		{"CHECK", "0.4.0", entry{"prevResult": result}},
 		{"GC", "1.1.0", entry{"cni.dev/valid-attachments": []entry{{"containerID": c.id, "ifname": "eth0"}}}},
 		{"STATUS", "1.1.0", nil},
 	} {
@@ -130,11 +133,6 @@ func verbsOfVersion(l *lab) {
 			l.refused(err, types.ErrIncompatibleCNIVersion, verb.name+" with version "+l.version)
 		}
 	}
-	for range 2 {
-		_, err = l.delAll(c.call(), out)
-		l.succeeds(err, "DEL")
-	}
-	l.want(len(l.linksOf(c)) == 0, "DEL: the container still has %v", l.linksOf(c))
 }
 
 func lifeThroughLibcni(l *lab) {
