@@ -35,6 +35,9 @@ func (b *bench) cniSizes() []int {
 	return []int{b.Small, b.Middle, b.Large}
 }
 
+// leastCalls is how many a 99th percentile needs.
+const leastCalls = 100
+
 // cniTurns asks one host after the other for a container more, and takes it away again. What is compared are neighbours:
 // the chains beside as many endpoints, and mcpnet beside few and beside many.
 func (b *bench) cniTurns(ctx context.Context, t *testnet.Program, bySize map[int][]*cniHost) {
@@ -43,7 +46,7 @@ func (b *bench) cniTurns(ctx context.Context, t *testnet.Program, bySize map[int
 		if cycle%20 == 0 {
 			progress("  call %d of %d after %v", cycle, b.Calls, time.Since(began).Round(time.Second))
 		}
-		if time.Since(began) > b.CallsFor {
+		if cycle >= leastCalls && time.Since(began) > b.CallsFor {
 			progress("  %d of %d calls took %v: enough", cycle, b.Calls, b.CallsFor)
 			return
 		}

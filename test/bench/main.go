@@ -38,7 +38,7 @@ type scale struct {
 	Cycles   int           `json:"cycles"`   // attaches beside each number of endpoints
 	Flushes  int           `json:"flushes"`  // of each host
 	Calls    int           `json:"calls"`    // ADDs of each CNI chain beside each number of endpoints, …
-	CallsFor time.Duration `json:"callsFor"` // … as far as there is time
+	CallsFor time.Duration `json:"callsFor"` // … beyond leastCalls as far as there is time
 	Crowds   int           `json:"crowds"`   // of each CNI chain
 	Versions []string      `json:"versions"` // of Docker
 }
@@ -47,7 +47,7 @@ var (
 	full = scale{Small: 1, Middle: 100, Large: 1000, Rounds: 9, For: time.Second, Starts: 31, Cycles: 150, Flushes: 9,
 		Calls: 300, CallsFor: 8 * time.Minute, Crowds: 5, Versions: []string{"28.5", "20.10"}}
 	quick = scale{Small: 1, Middle: 100, Large: 300, Rounds: 3, For: 300 * time.Millisecond, Starts: 7, Cycles: 30, Flushes: 3,
-		Calls: 30, CallsFor: time.Minute, Crowds: 1, Versions: []string{"28.5"}}
+		Calls: 20, Crowds: 1, Versions: []string{"28.5"}}
 )
 
 // job measures one or more sections that share what they run on.

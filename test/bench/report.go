@@ -24,7 +24,7 @@ var chapters = []chapter{
 	{"cni", "ADD and DEL of CNI", "Wall time of a call as a runtime makes it, through libcni with a process for each plugin, beside endpoints that are there already, each in a " +
 		"namespace of its own. *chain* is the reference plugins `bridge`, `host-local` and `firewall` (iptables), 1.9.1, without masquerading; *chain + portmap* publishes a port besides. " +
 		"Nine hosts, one for each chain and number of endpoints, are asked in turns."},
-	{"cni-crowd", "Fifty containers at once", fmt.Sprintf("%d ADDs at once, then as many DELs, on the hosts with 1 endpoint.", crowd)},
+	{"cni-crowd", "Fifty containers at once", fmt.Sprintf("%d ADDs at once, then as many DELs, on the hosts with 1 endpoint. All begin together, so the slowest of them is when all are done.", crowd)},
 	{"throughput", "Throughput", "TCP from a server to the gateway; sender and receiver have a processor each."},
 	{"latency", "Latency", "64 bytes there and 64 back over one TCP connection."},
 	{"connections", "Connections", "Connect, 64 bytes there and back, close; in two loops."},
