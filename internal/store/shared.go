@@ -7,13 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 )
-
-// lockPoll is how often a lock that another process holds is tried again.
-const lockPoll = 2 * time.Millisecond
 
 // OpenShared opens a directory that many processes work on, and makes it where it is missing. Each of them holds a lock
 // while it reads and changes documents: RLock beside others that change other endpoints, Lock alone.
@@ -29,31 +28,59 @@ var ErrBusy = errors.New("another mcpnet process works on the store for too long
 
 // Lock takes a shared store for the caller alone, until unlock.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	return s.take(ctx, (*flock.Flock).TryLockContext)
+	return s.take(ctx, unix.LOCK_EX)
 }
 
 // RLock takes a shared store beside others that took it so.
 func (s *Store) RLock(ctx context.Context) (unlock func(), err error) {
-	return s.take(ctx, (*flock.Flock).TryRLockContext)
+	return s.take(ctx, unix.LOCK_SH)
 }
 
 // take passes through a gate before it takes the lock: who waits for the lock alone holds the gate meanwhile, so that a
 // stream of others, each beside the next, cannot keep it waiting for ever.
-func (s *Store) take(ctx context.Context, lock func(*flock.Flock, context.Context, time.Duration) (bool, error)) (func(), error) {
-	gate, turn := flock.New(s.lockPath()+".gate"), flock.New(s.lockPath())
+func (s *Store) take(ctx context.Context, how int) (unlock func(), err error) {
+	gate, err := wait(ctx, s.lockPath()+".gate", unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
 	defer gate.Close()
-	for _, l := range []func() (bool, error){
-		func() (bool, error) { return gate.TryLockContext(ctx, lockPoll) },
-		func() (bool, error) { return lock(turn, ctx, lockPoll) },
-	} {
-		if ok, err := l(); err != nil || !ok {
-			if ctx.Err() != nil {
-				err = fmt.Errorf("%w (%w)", ErrBusy, ctx.Err())
-			}
-			return nil, errors.Join(fmt.Errorf("store %s: lock: %w", s.dir, err), turn.Close())
-		}
+	turn, err := wait(ctx, s.lockPath(), how)
+	if err != nil {
+		return nil, err
 	}
 	return func() { turn.Close() }, nil
+}
+
+// wait takes the lock of a file. It leaves the waiting to the kernel: fifty processes that try again and again would keep
+// the one they wait for from its work.
+func wait(ctx context.Context, path string, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("store: lock: %w", err)
+	}
+	taken := make(chan error, 1)
+	go func() { taken <- lockFile(f, how) }()
+	select {
+	case err = <-taken:
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("store: lock %s: %w", path, err), f.Close())
+		}
+		return f, nil
+	case <-ctx.Done():
+		go func() { // the kernel cannot be told to wait no longer
+			<-taken
+			f.Close()
+		}()
+		return nil, fmt.Errorf("store: lock %s: %w (%w)", path, ErrBusy, ctx.Err())
+	}
+}
+
+func lockFile(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // TryLock takes a shared store for the caller alone if nobody else has it now.
@@ -103,10 +130,19 @@ func (s *Store) HasEndpoints(network string) (bool, error) {
 		return false, fmt.Errorf("store: %w", err)
 	}
 	defer dir.Close()
-	if _, err = dir.Readdirnames(1); errors.Is(err, io.EOF) {
-		return false, nil
+	for {
+		names, err := dir.Readdirnames(16)
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("store: %w", err)
+		}
+		// A killed process may have left a document that it had not finished.
+		if slices.ContainsFunc(names, func(name string) bool { return filepath.Ext(name) == ".json" }) {
+			return true, nil
+		}
 	}
-	return err == nil, err
 }
 
 const factPrefix = "fact-"
