@@ -135,7 +135,18 @@ func (h hostLocal) Del(_ context.Context, a Attachment, known netip.Addr) error 
 				return os.Remove(path)
 			}
 		}
-		return files.ReleaseByID(a.ContainerID, a.IfName)
+		return errors.Join(files.ReleaseByID(a.ContainerID, a.IfName), h.releaseUnwritten())
+	})
+}
+
+// releaseUnwritten removes files that a killed process made and did not come to fill: they hold an address, and no DEL would
+// ever find them. Nobody fills one while the lock is held here.
+func (h hostLocal) releaseUnwritten() error {
+	return h.each(func(path string, data []byte) error {
+		if len(data) > 0 {
+			return nil
+		}
+		return os.Remove(path)
 	})
 }
 
@@ -176,10 +187,18 @@ func (h hostLocal) GC(_ context.Context, living []Attachment) error {
 	for _, a := range living {
 		wanted[content(a)] = true
 	}
-	return h.alone(func(unread) error { return h.releaseOthers(wanted) })
+	return h.alone(func(unread) error {
+		return h.each(func(path string, data []byte) error {
+			if wanted[strings.TrimSpace(string(data))] {
+				return nil
+			}
+			return os.Remove(path)
+		})
+	})
 }
 
-func (h hostLocal) releaseOthers(wanted map[string]bool) error {
+// each calls f with the file of each address that is taken.
+func (h hostLocal) each(f func(path string, data []byte) error) error {
 	entries, err := os.ReadDir(h.dir())
 	if err != nil {
 		return fmt.Errorf("ipam %s: %w", HostLocal, err)
@@ -190,8 +209,8 @@ func (h hostLocal) releaseOthers(wanted map[string]bool) error {
 			continue
 		}
 		path := filepath.Join(h.dir(), entry.Name())
-		if data, err := os.ReadFile(path); err == nil && !wanted[strings.TrimSpace(string(data))] {
-			failed = append(failed, os.Remove(path))
+		if data, err := os.ReadFile(path); err == nil {
+			failed = append(failed, f(path, data))
 		}
 	}
 	return errors.Join(failed...)

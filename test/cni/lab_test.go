@@ -213,9 +213,22 @@ func (l *lab) listen(m member) {
 	}()
 }
 
-// reaches connects from a container to another.
-func (l *lab) reaches(from, to member) error {
-	const patience = 3 * time.Second
+// reaches connects from a container to another. On a busy machine that takes a while, and so does a neighbour that was not
+// there a moment ago.
+func (l *lab) reaches(from, to member) (err error) {
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+		if err = dial(from, to, 5*time.Second); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
+}
+
+// cutOff reports whether it cannot, with a retransmission's time for what is only late.
+func (l *lab) cutOff(from, to member) bool { return dial(from, to, 1500*time.Millisecond) != nil }
+
+func dial(from, to member, patience time.Duration) error {
 	return from.Do(func() error {
 		conn, err := net.DialTimeout("tcp4", to.ip.String()+":"+gatewayPort, patience)
 		if err != nil {

@@ -77,7 +77,7 @@ func delWithoutNetns(l *lab) {
 	blind.NetNS = ""
 	l.succeeds(l.tryDel(l.net, blind), "DEL with an empty CNI_NETNS")
 	l.want(!l.state()["address "+server.ip.String()], "address %s is still taken", server.ip)
-	l.want(l.reaches(server, gateway) != nil || !l.s.survives, "the container still reaches the gateway")
+	l.want(l.cutOff(server, gateway) || !l.s.survives, "the container still reaches the gateway")
 	links := l.linksOf(server.container)
 	l.want(len(links) == 0 || !l.s.survives, "the container still has %v", links)
 	server.life.end()
@@ -152,7 +152,7 @@ func delGatewayFirst(l *lab) {
 	gateway, server := l.gateway(), l.server()
 	gateway.life.end()
 	l.del(gateway)
-	l.want(l.reaches(server, gateway) != nil, "a gateway that is gone is reached")
+	l.want(l.cutOff(server, gateway), "a gateway that is gone is reached")
 	next := l.gateway()
 	l.succeeds(l.reaches(server, next), "traffic to the next gateway")
 }
@@ -199,7 +199,7 @@ func changeUnderLiving(l *lab) {
 	late := l.container()
 	second := l.add(n, late, late.call())
 	for _, m := range []member{server, second} {
-		l.want(l.reaches(m, gateway) != nil, "%s reaches a port that the new policy closed", m.id)
+		l.want(l.cutOff(m, gateway), "%s reaches a port that the new policy closed", m.id)
 	}
 	third := l.container()
 	last := l.add(l.net, third, third.call())

@@ -54,7 +54,7 @@ var table = map[string]func() []row{
 }
 
 // withIPTables are the parts in which mcpnet's networks have rules in iptables, too, as they have by default.
-var withIPTables = []string{"order", "gc", "concurrency", "kills", "cnitool"}
+var withIPTables = []string{"order", "concurrency", "cnitool"}
 
 // TestConformance runs the table.
 func TestConformance(t *testing.T) {
