@@ -56,8 +56,9 @@ test-engines: deps ## the tests with real engines, on every version there is (bu
 	$(AS_ROOT) scripts/cni-tools.sh
 	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./test/...
 
-bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about ten minutes)
+bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about half an hour)
 	$(AS_ROOT) scripts/engine-tree.sh sid bookworm
+	$(AS_ROOT) scripts/cni-tools.sh
 	$(AS_ROOT) go run ./test/bench
 
 lint: ## gofmt, vet, staticcheck, shellcheck
