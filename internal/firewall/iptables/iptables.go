@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
 
@@ -117,115 +119,89 @@ type Network struct {
 	Host   firewall.Ruleset
 }
 
+// text is the network's own chains, as input of iptables-restore.
+func (n Network) text(protocol goiptables.Protocol) string {
+	if protocol == goiptables.ProtocolIPv6 {
+		return RestoreText6(n.Bridge)
+	}
+	return RestoreText(n.Bridge, n.Host)
+}
+
+// attempts is how often a change is tried again because somebody else changed the same chains since they were read.
+const attempts = 10
+
 // Ensure installs or replaces the rules of networks, and what is missing of the chains that lead to them.
 func (f *Firewall) Ensure(ctx context.Context, networks ...Network) error {
-	for _, n := range networks {
-		if err := f.restore(ctx, goiptables.ProtocolIPv4, RestoreText(n.Bridge, n.Host)); err != nil {
-			return fmt.Errorf("network %s: %w", n.Bridge, err)
+	return f.change(ctx, func(protocol goiptables.Protocol, s snapshot) string {
+		var text strings.Builder
+		for _, n := range networks {
+			text.WriteString(n.text(protocol))
 		}
-		if err := f.restore(ctx, goiptables.ProtocolIPv6, RestoreText6(n.Bridge)); err != nil {
-			return fmt.Errorf("network %s: %w", n.Bridge, err)
-		}
-	}
-	return f.ns.Do(func() error {
-		var failed []error
-		for _, j := range f.jumps(networks) {
-			failed = append(failed, j.ensure(f.tables[j.protocol]))
-		}
-		return errors.Join(failed...)
+		return text.String() + jumpsText(s, jumps(protocol, s, networks))
 	})
 }
 
 // Missing reports whether a chain or a jump of the networks is gone, or rules of a chain.
 func (f *Firewall) Missing(networks ...Network) (missing bool, err error) {
-	err = f.ns.Do(func() error {
-		for _, j := range f.jumps(networks) {
-			t := f.tables[j.protocol]
-			if j.target != "" {
-				// The first line declares the chain.
-				if listed, err := t.List(j.table, j.target); err != nil || len(listed)-1 < j.rules {
-					missing = true
-					return nil //nolint:nilerr // a missing chain is an error of List
-				}
-			}
-			if ok, err := t.Exists(j.table, j.chain, j.rule()...); err != nil || !ok {
-				missing = true
-				return nil //nolint:nilerr // a missing chain is an error of Exists
+	for protocol := range f.tables {
+		s, err := f.save(context.Background(), protocol)
+		if err != nil {
+			return false, err
+		}
+		for _, j := range jumps(protocol, s, networks) {
+			if !s.has(j.table, j.chain, j.rule()) || len(s[j.table][j.target]) < j.rules {
+				return true, nil
 			}
 		}
-		return nil
-	})
-	return missing, err
+	}
+	return false, nil
 }
 
 // Remove takes a network out, and with the last one everything of mcpnet.
 func (f *Firewall) Remove(ctx context.Context, bridge string) error {
+	return f.change(ctx, func(_ goiptables.Protocol, s snapshot) string { return removeText(s, bridge) })
+}
+
+// change loads what text makes of each family's present rules: one process reads them, one changes them. Both families
+// are tried, whatever fails.
+func (f *Firewall) change(ctx context.Context, text func(goiptables.Protocol, snapshot) string) error {
 	var failed []error
-	for protocol, t := range f.tables {
-		gone := map[string][]string{}
-		err := f.ns.Do(func() error { return f.unlink(t, bridge, gone) })
-		if text := removeText(gone); text != "" {
-			err = errors.Join(err, f.restore(ctx, protocol, text))
+	for protocol := range f.tables {
+		err := f.changeFamily(ctx, protocol, text)
+		for n := 1; err != nil && n < attempts && ctx.Err() == nil; n++ {
+			time.Sleep(rand.N(time.Duration(n) * 5 * time.Millisecond)) // apart from whoever was faster
+			err = f.changeFamily(ctx, protocol, text)
 		}
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
 }
 
-// unlink removes the jumps to a network's chains and, when no network is left, those to the dispatching chains; gone
-// collects the chains by table that can be deleted then.
-func (f *Firewall) unlink(t *goiptables.IPTables, bridge string, gone map[string][]string) error {
-	for _, h := range hooks {
-		p := places[h]
-		own, err := t.ChainExists(p.table, p.prefix+bridge)
-		if err != nil {
-			return err
-		}
-		if own {
-			gone[p.table] = append(gone[p.table], p.prefix+bridge)
-		}
-		if ok, _ := t.ChainExists(p.table, p.dispatch); !ok {
-			continue
-		}
-		// Asking for a jump to a chain that does not exist is an error. Not every network has one in every table.
-		if own {
-			if err := t.DeleteIfExists(p.table, p.dispatch, "-j", p.prefix+bridge); err != nil {
-				return err
-			}
-		}
-		if err := f.unlinkDispatch(t, p, gone); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *Firewall) unlinkDispatch(t *goiptables.IPTables, p place, gone map[string][]string) error {
-	rules, err := t.List(p.table, p.dispatch)
+func (f *Firewall) changeFamily(ctx context.Context, protocol goiptables.Protocol, text func(goiptables.Protocol, snapshot) string) error {
+	s, err := f.save(ctx, protocol)
 	if err != nil {
 		return err
 	}
-	for _, rule := range rules {
-		if strings.Contains(rule, "-j "+p.prefix) {
-			return nil
-		}
+	change := text(protocol, s)
+	if change == "" {
+		return nil
 	}
-	for _, parent := range []string{"FORWARD", "DOCKER-USER", "INPUT", "POSTROUTING"} {
-		if ok, err := t.Exists(p.table, parent, "-j", p.dispatch); err == nil && ok {
-			if err := t.Delete(p.table, parent, "-j", p.dispatch); err != nil {
-				return err
-			}
-		}
-	}
-	gone[p.table] = append(gone[p.table], p.dispatch)
-	return nil
+	return f.restore(ctx, protocol, change)
+}
+
+func (f *Firewall) save(ctx context.Context, protocol goiptables.Protocol) (snapshot, error) {
+	out, err := f.ns.Run(ctx, "", f.command(protocol)+"-save")
+	return parseSnapshot(out), err
 }
 
 func (f *Firewall) restore(ctx context.Context, protocol goiptables.Protocol, text string) error {
-	command := "iptables-" + f.variant + "-restore"
-	if protocol == goiptables.ProtocolIPv6 {
-		command = "ip6tables-" + f.variant + "-restore"
-	}
-	_, err := f.ns.Run(ctx, text, command, "--noflush", "--wait", fmt.Sprint(lockSeconds))
+	_, err := f.ns.Run(ctx, text, f.command(protocol)+"-restore", "--noflush", "--wait", fmt.Sprint(lockSeconds))
 	return err
+}
+
+func (f *Firewall) command(protocol goiptables.Protocol) string {
+	if protocol == goiptables.ProtocolIPv6 {
+		return "ip6tables-" + f.variant
+	}
+	return "iptables-" + f.variant
 }

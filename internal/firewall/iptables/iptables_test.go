@@ -1,11 +1,13 @@
 package iptables_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
 	"github.com/mcpnet/mcpnet/internal/ns"
@@ -210,4 +212,35 @@ func TestRemoveHalf(t *testing.T) {
 	if got := h.saved(); strings.Contains(got, "MCP") {
 		t.Errorf("left:\n%s", got)
 	}
+}
+
+// TestBeside makes and removes networks at once, as processes do that know nothing of each other.
+func TestBeside(t *testing.T) {
+	forVariants(t, func(t *testing.T, h *host) {
+		h.run("-N", "DOCKER-USER")
+		before := h.saved()
+		stays := network(t, "mcp-stays", 19, nil)
+		var group errgroup.Group
+		for i := range 4 {
+			f, n := h.open(), network(t, fmt.Sprint("mcp-", i), byte(20+i), nil)
+			group.Go(func() error {
+				for range 3 {
+					if err := errors.Join(f.Ensure(t.Context(), n), f.Remove(t.Context(), n.Bridge)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		f := h.open()
+		check(t, f.Ensure(t.Context(), stays))
+		check(t, group.Wait())
+		if h.missing(f, stays) {
+			t.Errorf("others took rules along:\n%s", h.saved())
+		}
+		check(t, f.Remove(t.Context(), stays.Bridge))
+		if diff := cmp.Diff(before, h.saved()); diff != "" {
+			t.Errorf("not as before:\n%s", diff)
+		}
+	})
 }

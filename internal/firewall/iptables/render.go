@@ -59,18 +59,13 @@ func RestoreText6(bridge string) string {
 		fwd, in, fwd, bridge, fwd, bridge, in, bridge)
 }
 
-// removeText removes chains that nothing jumps to any more.
-func removeText(chains map[string][]string) string {
+// transactions is the lines of each table as input of iptables-restore, "" where there are none.
+func transactions(lines func(table string) []string) string {
 	var b strings.Builder
 	for _, table := range []string{"filter", "nat"} {
-		if len(chains[table]) == 0 {
-			continue
+		if l := lines(table); len(l) > 0 {
+			fmt.Fprintf(&b, "*%s\n%s\nCOMMIT\n", table, strings.Join(l, "\n"))
 		}
-		fmt.Fprintf(&b, "*%s\n", table)
-		for _, c := range chains[table] {
-			fmt.Fprintf(&b, "-F %s\n-X %s\n", c, c)
-		}
-		b.WriteString("COMMIT\n")
 	}
 	return b.String()
 }
