@@ -17,7 +17,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -203,12 +202,19 @@ func (s *Store) endpointPath(network, id string) string {
 	return filepath.Join(s.dir, "networks", network, "endpoints", id+".json")
 }
 
-// validID is what engines use for ids; they become names of files.
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
+// maxID is the longest id that engines use.
+const maxID = 128
 
+// checkID checks what becomes the name of a file. A regular expression would have to be compiled in each process of CNI's.
 func checkID(id string) error {
-	if !validID.MatchString(id) {
-		return fmt.Errorf("store: %q is not an id: letters, digits, _ . - only, at most 128", id)
+	valid := id != "" && len(id) <= maxID
+	for i := range len(id) {
+		b := id[i]
+		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
+		valid = valid && (letter || i > 0 && (b == '_' || b == '.' || b == '-'))
+	}
+	if !valid {
+		return fmt.Errorf("store: %q is not an id: letters, digits, _ . - only, at most %d", id, maxID)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type Firewall struct {
 	ns   ns.Handle
 	mu   sync.Mutex // nftables.Conn collects messages until Flush
 	conn *nftables.Conn
+	dump *netlink.Conn // for dumps that the library does not know; nil until the first
 }
 
 // Open connects to the nftables of a namespace.
@@ -57,7 +58,7 @@ func enlarge(c *netlink.Conn) error {
 }
 
 // Close ends the connection; the rules stay.
-func (f *Firewall) Close() error { return f.conn.CloseLasting() }
+func (f *Firewall) Close() error { return errors.Join(f.conn.CloseLasting(), f.closeDump()) }
 
 // Load puts a rule set into the kernel, or replaces its chains, in one transaction.
 func (f *Firewall) Load(ctx context.Context, r firewall.Ruleset) error {

@@ -112,7 +112,7 @@ func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
 
 // rules reads the rules of one chain, or with chain "" all of a table in one dump, which the library does not know.
 func (f *Firewall) rules(state State, family firewall.Family, chain string) error {
-	messages, err := f.dump(unix.NFT_MSG_GETRULE, family, chain)
+	messages, err := f.dumped(unix.NFT_MSG_GETRULE, family, chain)
 	if err != nil {
 		return fmt.Errorf("list rules of %s: %w", family, err)
 	}
@@ -133,16 +133,11 @@ func (f *Firewall) rules(state State, family firewall.Family, chain string) erro
 // nfgenHeader is struct nfgenmsg (linux/netfilter/nfnetlink.h): family, version, resource id.
 const nfgenHeader = 4
 
-func (f *Firewall) dump(kind uint16, family firewall.Family, chain string) ([]netlink.Message, error) {
-	config := &netlink.Config{}
-	if fd, ok := f.ns.FD(); ok {
-		config.NetNS = fd
-	}
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, config)
+func (f *Firewall) dumped(kind uint16, family firewall.Family, chain string) ([]netlink.Message, error) {
+	conn, err := f.openDump()
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
 	filter := []netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(firewall.TableName + "\x00")}}
 	if chain != "" {
 		filter = append(filter, netlink.Attribute{Type: unix.NFTA_RULE_CHAIN, Data: []byte(chain + "\x00")})
@@ -158,7 +153,36 @@ func (f *Firewall) dump(kind uint16, family firewall.Family, chain string) ([]ne
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
-	return messages, err
+	if err != nil {
+		return nil, errors.Join(err, f.closeDump()) // what is left of the answer would be taken for the next one's
+	}
+	return messages, nil
+}
+
+// openDump gives the socket for dumps. A process for each attachment makes a dozen dumps: a socket for each would be felt.
+func (f *Firewall) openDump() (*netlink.Conn, error) {
+	if f.dump != nil {
+		return f.dump, nil
+	}
+	config := &netlink.Config{}
+	if fd, ok := f.ns.FD(); ok {
+		config.NetNS = fd
+	}
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, config)
+	if err != nil {
+		return nil, err
+	}
+	f.dump = conn
+	return conn, nil
+}
+
+func (f *Firewall) closeDump() error {
+	if f.dump == nil {
+		return nil
+	}
+	conn := f.dump
+	f.dump = nil
+	return conn.Close()
 }
 
 func decodeRule(data []byte) (chain, id string, counter Counter, err error) {
