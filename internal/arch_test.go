@@ -17,7 +17,7 @@ import (
 const module = "github.com/mcpnet/mcpnet/"
 
 var (
-	pure  = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan"}
+	pure  = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan", "internal/admission"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker", "internal/ipam", "internal/install"}
 	// joins are the entry points, and the edge that each asks beside internal/engine.
 	joins = map[string]string{"plugin": "internal/docker", "cni": "internal/ipam", "cmd/mcpnet": "internal/install"}

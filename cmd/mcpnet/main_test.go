@@ -171,7 +171,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range [][]string{nil, {"--help"}, {"status", "--help"}, {"plan", "-h"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"status", "--help"}, {"plan", "-h"}} {
 		if code, out, complaints := mcpnet(args...); code != exitOK || !strings.Contains(out, "Usage:") || complaints != "" {
 			t.Errorf("%v: %d %s", args, code, complaints)
 		}

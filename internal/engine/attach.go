@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/link"
+	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -14,9 +15,12 @@ import (
 // Attach attaches a container to a network of a shared store in one go, and makes the network with its first endpoint. On
 // any error nothing of the endpoint is left, nor of a network that was made for it.
 func (e *Engine) Attach(ctx context.Context, n topology.Network, a plan.Attachment) (topology.Network, topology.Endpoint, error) {
-	err := e.within(ctx, n, func(ready topology.Network) error {
+	err := e.within(ctx, n, func(ready topology.Network) (err error) {
 		n = ready
 		a.NetworkID, a.Owner = n.ID, e.owner
+		if a.NetNS, err = ns.Inode(a.Sandbox); err != nil {
+			return err
+		}
 		if a.MAC == nil {
 			a.MAC = topology.MACFor(n.ID, a.IP)
 		}
@@ -29,7 +33,7 @@ func (e *Engine) Attach(ctx context.Context, n topology.Network, a plan.Attachme
 }
 
 func (e *Engine) attachOne(ctx context.Context, n topology.Network, a plan.Attachment) error {
-	if err := placed(n, a.Endpoint); err != nil {
+	if err := errors.Join(placed(n, a.Endpoint), e.checkResident(n, a.Endpoint)); err != nil {
 		return err
 	}
 	done, alone, err := e.store.Attaching(n.ID, a.ID)

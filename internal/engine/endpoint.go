@@ -206,7 +206,7 @@ func (e *Engine) removeEndpoint(ctx context.Context, n *network, p *endpoint) er
 	steps := plan.RemoveEndpoint(n.Network, p.Endpoint)
 	if n.heldByOther(p) {
 		guard := firewall.CompileEndpoint(n.Network, p.Endpoint)
-		leadsToSuccessor := func(g firewall.GuardElement) bool { return g.Set.Data != "" }
+		leadsToSuccessor := func(g firewall.GuardElement) bool { return g.Set.Key[0] != firewall.IfaceName }
 		guard.Elements = slices.DeleteFunc(guard.Elements, leadsToSuccessor)
 		steps = []plan.Step{plan.DeleteLink{Name: p.Wire()}, plan.DropGuard{Guard: guard}}
 	}

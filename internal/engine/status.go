@@ -62,6 +62,10 @@ type EndpointStatus struct {
 	// "gone" (its wire is missing), or, where the surface has no process that would have been told, "ended" (the container
 	// and its wire are gone; what is left of it is collected later).
 	State string `json:"state"`
+	// Admission tells whether the container keeps to mcpnet.caps and has no other way out; empty where nobody looks.
+	// Quarantined endpoints pass nothing until it does.
+	Admission   topology.Admission `json:"admission,omitzero"`
+	Quarantined bool               `json:"quarantined,omitempty"`
 	// Sent and Received count what went over the wire since it was made, seen from the container, refused frames
 	// included.
 	Sent     nft.Counter `json:"sent"`
@@ -106,6 +110,9 @@ func (e *Engine) networkStatus(n plan.Network, o plan.Observed, state nft.State)
 	}
 	for _, p := range n.Endpoints {
 		status := endpointStatus(p, o)
+		if n.Examined(p.Endpoint) {
+			status.Admission, status.Quarantined = p.Admission, n.Held(p.Endpoint)
+		}
 		if e.shared && status.State == "gone" {
 			status.State = "ended"
 		}

@@ -35,6 +35,7 @@ type names struct {
 	server, fromServer, serverARP    string // chains
 	gateway, fromGateway, gatewayARP string
 	candidate                        string
+	held, quarantine, heldWay        string // chains and set of servers that are not admitted
 	forward, input, nat              string
 }
 
@@ -48,7 +49,8 @@ func namesOf(n topology.Network) names {
 		server: "MCP-SERVER." + b, fromServer: "DOCKER-MCP." + b, serverARP: "MCP-SERVER-ARP." + b,
 		gateway: "MCP-GATEWAY." + b, fromGateway: "MCP-GATEWAY-IPV4." + b, gatewayARP: "MCP-GATEWAY-ARP." + b,
 		candidate: "MCP-CANDIDATE." + b,
-		forward:   "forward." + b, input: "input." + b, nat: "postrouting." + b,
+		held:      "MCP-HELD." + b, quarantine: "MCP-QUARANTINE." + b, heldWay: b + ".held",
+		forward: "forward." + b, input: "input." + b, nat: "postrouting." + b,
 	}
 }
 
@@ -73,7 +75,7 @@ func CompileNetwork(n topology.Network, f Features) Ruleset {
 			{Family: NetDev, Name: c.fromGateway, Rules: c.gateways()},
 			{Family: NetDev, Name: c.gatewayARP, Rules: c.gatewaysARP()},
 			{Family: NetDev, Name: c.candidate, Rules: []Rule{c.deny("candidate")}},
-		}, c.host()...),
+		}, append(c.heldChains(), c.host()...)...),
 	}
 }
 
@@ -91,6 +93,7 @@ func (c compiler) sets() []Set {
 		{Family: NetDev, Name: c.wire, Key: way, Data: IfaceIndex, Held: true},
 		{Family: NetDev, Name: c.flows, Key: flow, Dynamic: true, Size: flowsSize, Held: true},
 		{Family: NetDev, Name: c.closing, Key: flow, Dynamic: true, Size: flowsSize, Held: true},
+		c.heldSet(),
 	}
 }
 
@@ -227,6 +230,7 @@ func (c compiler) gateways() []Rule {
 		rules = append(rules, Rule{ID: c.id("audit-answer"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(c.gatewayIP, IPSrc)}), Verdict: toWire})
 	}
 	return append(rules,
+		c.toHeld(),
 		c.closedServer(bridgeMAC),
 		Rule{ID: c.id("to-host"), Match: []Match{is(EtherDst, bridgeMAC)}, Verdict: Accept},
 		c.deny("no-ipv4"))

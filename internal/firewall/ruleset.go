@@ -93,6 +93,9 @@ type Element struct {
 type Guard struct {
 	Chain    Chain
 	Elements []GuardElement
+	// Gone are elements that are taken away once the others stand; see Stale. A transaction about an element that is missing
+	// costs the kernel a grace period, so it names only what may be there.
+	Gone []GuardElement
 }
 
 // GuardElement is an element of the named set.

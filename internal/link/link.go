@@ -32,20 +32,31 @@ type Links struct {
 
 // Open connects to the links of a namespace.
 func Open(h ns.Handle) (*Links, error) {
-	in := netns.None()
-	if fd, ok := h.FD(); ok {
-		in = netns.NsHandle(fd)
-	}
-	handle, err := netlinksafe.NewHandleAt(in, unix.NETLINK_ROUTE)
+	handle, err := open(h)
 	if err != nil {
-		return nil, fmt.Errorf("netlink: %w", err)
+		return nil, err
 	}
-	socket, err := nl.GetNetlinkSocketAt(in, netns.None(), unix.NETLINK_ROUTE)
+	socket, err := nl.GetNetlinkSocketAt(handleOf(h), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		handle.Close()
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
 	return &Links{h, handle, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}}, nil
+}
+
+func open(h ns.Handle) (netlinksafe.Handle, error) {
+	handle, err := netlinksafe.NewHandleAt(handleOf(h), unix.NETLINK_ROUTE)
+	if err != nil {
+		return handle, fmt.Errorf("netlink: %w", err)
+	}
+	return handle, nil
+}
+
+func handleOf(h ns.Handle) netns.NsHandle {
+	if fd, ok := h.FD(); ok {
+		return netns.NsHandle(fd)
+	}
+	return netns.None()
 }
 
 // Close ends the connection; the links stay.

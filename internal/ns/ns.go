@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Handle is an open network namespace, or, as its zero value, the one the process runs in.
@@ -28,6 +29,15 @@ func Open(path string) (Handle, error) {
 		return Handle{}, fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	return Handle{h, true}, nil
+}
+
+// Inode is the number of the namespace at a path. It is that of no other one while this one is in use.
+func Inode(path string) (uint64, error) {
+	var s unix.Stat_t
+	if err := unix.Stat(path, &s); err != nil {
+		return 0, fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	return s.Ino, nil
 }
 
 // Close releases the namespace.

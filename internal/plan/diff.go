@@ -70,6 +70,9 @@ func diffEndpoints(n Network, o Observed) []Step {
 		ids, guarded := o.Chains[firewall.NetDev][guard.Chain.Name]
 		// A chain can outlive its wire; its elements lead to a wire by number.
 		if refill || unmade || !guarded || !sameRules(guard.Chain, ids) {
+			if guarded && !sameRules(guard.Chain, ids) {
+				guard.Gone = firewall.Stale(n.Network, e.Endpoint)
+			}
 			guards = append(guards, guard)
 			if wire.Index != 0 {
 				index[wire.Name] = wire.Index

@@ -10,6 +10,8 @@ const (
 	KeyDNS      = "mcpnet.dns"
 	KeyLog      = "mcpnet.log"
 	KeyMode     = "mcpnet.mode"
+	KeyCaps     = "mcpnet.caps"
+	KeyCapsMode = "mcpnet.caps.mode"
 	KeyFirewall = "mcpnet.firewall"
 	KeyBridge   = "com.docker.network.bridge.name"
 	KeyMTU      = "com.docker.network.driver.mtu"

@@ -87,8 +87,6 @@ func TestParseRefusesLaterKeys(t *testing.T) {
 		"mcpnet.limit.hits":       "10/60s",
 		"mcpnet.log.prefix":       "mcpnet",
 		"mcpnet.monitor":          "198.51.100.0/24",
-		"mcpnet.caps":             "none",
-		"mcpnet.caps.mode":        "off",
 		"mcpnet.vlan":             "eth0.100",
 	} {
 		_, err := policy.Parse(with(key, value))
@@ -122,7 +120,7 @@ func TestParseRefusesUnknownKeys(t *testing.T) {
 		{"com.docker.network.bridge.nam", unknown, policy.KeyBridge},
 		{"bridge.name", unknown, policy.KeyBridge},
 		{"mcpnet.alow", resembles("mcpnet.allow", later), ""},
-		{"caps", resembles("mcpnet.caps", later), ""},
+		{"caps", unknown, policy.KeyCaps},
 		{"mcpnet.rol", resembles(policy.KeyRole, "set on an endpoint"), ""},
 		{"mcpnet.foo", unknown, ""},
 		{"mcpnet.", unknown, ""},
@@ -198,7 +196,7 @@ func TestParseNamesEveryProblem(t *testing.T) {
 		policy.KeyBridge:  "0/a-very-long-name",
 		policy.KeyMTU:     "0",
 		"mcpnet.lgo":      "all",
-		"mcpnet.caps":     "none",
+		"mcpnet.caps":     "NET_ADMN,none",
 		"zzz":             "",
 	}
 	given := maps.Clone(options)
@@ -208,7 +206,8 @@ func TestParseNamesEveryProblem(t *testing.T) {
 		{policy.KeyBridge, "0/a-very-long-name", "must begin with a letter", ""},
 		{policy.KeyBridge, "0/a-very-long-name", "only the letters A to Z and a to z, digits and the characters _ . - are accepted", ""},
 		{policy.KeyMTU, "0", "not a number of bytes from 576 to 65535", ""},
-		{"mcpnet.caps", "none", later, ""},
+		{policy.KeyCaps, "NET_ADMN", "no capability of Linux", "NET_ADMIN"},
+		{policy.KeyCaps, "none", "none stands alone, in lower case", ""},
 		{policy.KeyGateway, "gw:0/sctp", "an address is needed, not a name", ""},
 		{policy.KeyGateway, "gw:0/sctp", badPort, ""},
 		{policy.KeyGateway, "gw:0/sctp", badProto, ""},

@@ -52,6 +52,8 @@ type Policy struct {
 	DNS      DNS       `json:"dns"`              // names a server can resolve
 	Log      Log       `json:"log"`              // what is reported
 	Mode     Mode      `json:"mode"`             // what happens to a denied connection
+	Caps     Caps      `json:"caps"`             // what a server's process may hold at most
+	CapsMode CapsMode  `json:"capsMode"`         // what happens to an endpoint whose container holds more
 	Firewall Firewall  `json:"firewall"`         // which packet filters carry rules
 	Bridge   string    `json:"bridge,omitempty"` // interface name of the bridge; empty: the engine chooses
 	MTU      int       `json:"mtu"`              // bytes, 576 to 65535
@@ -66,6 +68,8 @@ func Defaults() Policy {
 		DNS:      DNSOff,
 		Log:      LogDenied,
 		Mode:     ModeEnforce,
+		Caps:     DefaultCaps,
+		CapsMode: CapsAudit,
 		Firewall: FirewallAuto,
 		MTU:      1500,
 	}

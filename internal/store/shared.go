@@ -206,3 +206,31 @@ func (s *Store) Attaching(network, id string) (done func(), ok bool, err error) 
 func (s *Store) attachingPath(network, id string) string {
 	return filepath.Join(s.dir, "networks", network, "attaching-"+id)
 }
+
+func (s *Store) residentPath() string { return filepath.Join(s.dir, "resident") }
+
+// Reside marks the store as looked after by a resident process, until leave or the process's end. There can be one.
+func (s *Store) Reside() (leave func(), err error) {
+	lock := flock.New(s.residentPath())
+	ok, err := lock.TryLock()
+	if err == nil && !ok {
+		err = errors.New("another resident mcpnet process looks after it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", s.dir, errors.Join(err, lock.Close()))
+	}
+	return func() { lock.Close() }, nil
+}
+
+// HasResident reports whether a resident process looks after the store.
+func (s *Store) HasResident() (bool, error) {
+	if _, err := os.Stat(s.residentPath()); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(s.residentPath())
+	free, err := lock.TryRLock()
+	if err != nil {
+		return false, fmt.Errorf("store %s: %w", s.dir, errors.Join(err, lock.Close()))
+	}
+	return !free, lock.Close()
+}

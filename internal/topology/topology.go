@@ -86,6 +86,8 @@ type Endpoint struct {
 	Container string       `json:"container,omitempty"` // the container's name, once the engine told it
 	Reason    string       `json:"reason,omitempty"`    // why Role is what it is
 	Interface string       `json:"interface,omitempty"` // its name in the container, where mcpnet gives it that
+	NetNS     uint64       `json:"netns,omitempty"`     // inode of the container's network namespace, where it is known
+	Admission Admission    `json:"admission,omitzero"`  // whether its container keeps to the policy
 }
 
 // Wire is the name of the endpoint's host end: WirePrefix, the owner's letter and 10 hex digits of a hash of the

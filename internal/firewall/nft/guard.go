@@ -44,9 +44,12 @@ func (f *Firewall) guard(guards []Guard) error {
 	if errors.Is(err, unix.EEXIST) {
 		// An endpoint that is gone left an element under this key.
 		for _, g := range guards {
-			f.dropElements(g.Guard)
+			f.dropElements(g.Elements)
 		}
 		err = f.addGuards(guards)
+	}
+	for _, g := range guards {
+		f.dropElements(g.Gone)
 	}
 	return err
 }
@@ -103,7 +106,7 @@ func (f *Firewall) unguard(g firewall.Guard) error {
 	if !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	f.dropElements(g)
+	f.dropElements(g.Elements)
 	f.conn.DelChain(baseChain(g.Chain))
 	if err := f.conn.Flush(); !errors.Is(err, unix.ENOENT) {
 		return err
@@ -112,8 +115,8 @@ func (f *Firewall) unguard(g firewall.Guard) error {
 }
 
 // dropElements removes elements one by one, since one that is missing fails a whole transaction.
-func (f *Firewall) dropElements(g firewall.Guard) {
-	for _, e := range g.Elements {
+func (f *Firewall) dropElements(elements []firewall.GuardElement) {
+	for _, e := range elements {
 		f.queueElementsGone(e)
 		_ = f.conn.Flush()
 	}

@@ -1,0 +1,144 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Caps is a set of Linux capabilities: bit N is capability N of linux/capability.h.
+type Caps uint64
+
+// CapsMode says what happens to an endpoint whose container holds more than
+// the policy's capabilities, or has another way out.
+type CapsMode string
+
+// The values of CapsMode.
+const (
+	CapsEnforce CapsMode = "enforce" // its wire passes nothing
+	CapsAudit   CapsMode = "audit"   // it is reported
+	CapsOff     CapsMode = "off"     // nobody looks
+)
+
+// capPrefix begins a capability's full name; people leave it out.
+const capPrefix = "CAP_"
+
+// none is the empty set in options.
+const none = "none"
+
+// capNames are the capabilities of Linux 6.18 in the order of
+// linux/capability.h, without capPrefix.
+var capNames = []string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL",
+	"SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE",
+	"NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+	"SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
+	"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
+	"SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL",
+	"SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM",
+	"BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+}
+
+// DefaultCaps is what a server's process may hold where the policy says
+// nothing: opening a port below 1024.
+var DefaultCaps = mustCap("NET_BIND_SERVICE")
+
+// Cap finds one capability by its name, in any case, with or without CAP_.
+func Cap(name string) (Caps, bool) {
+	bare := strings.TrimPrefix(strings.ToUpper(name), capPrefix)
+	i := slices.Index(capNames, bare)
+	if i < 0 {
+		return 0, false
+	}
+	return 1 << i, true
+}
+
+func mustCap(name string) Caps {
+	c, ok := Cap(name)
+	if !ok {
+		panic("policy: no capability " + name)
+	}
+	return c
+}
+
+// Names lists the capabilities as OCI documents do, such as
+// CAP_NET_BIND_SERVICE, in the order of their numbers. One that this version
+// has no name for appears by its number.
+func (c Caps) Names() []string {
+	names := []string{}
+	for i := range 64 {
+		if c&(1<<i) == 0 {
+			continue
+		}
+		if i < len(capNames) {
+			names = append(names, capPrefix+capNames[i])
+		} else {
+			names = append(names, fmt.Sprint(capPrefix, i))
+		}
+	}
+	return names
+}
+
+// Minus is what c has beyond other.
+func (c Caps) Minus(other Caps) Caps { return c &^ other }
+
+// String returns the form that options have: "none" or "CHOWN,KILL".
+func (c Caps) String() string {
+	if c == 0 {
+		return none
+	}
+	names := c.Names()
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], capPrefix)
+	}
+	return strings.Join(names, ",")
+}
+
+// MarshalText implements encoding.TextMarshaler with the form of options.
+func (c Caps) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *Caps) UnmarshalText(b []byte) error {
+	parsed, problems := parseCaps(string(b))
+	*c = parsed
+	return problems.err()
+}
+
+// parseCaps reads what Caps.String writes.
+func parseCaps(value string) (Caps, Problems) {
+	if strings.TrimSpace(value) == none {
+		return 0, nil
+	}
+	list, problems := parseList(value, parseCap)
+	var all Caps
+	for _, c := range list {
+		all |= c
+	}
+	return all, problems
+}
+
+func parseCap(item string) (Caps, Problems) {
+	if c, ok := Cap(item); ok {
+		return c, nil
+	}
+	switch strings.ToLower(item) {
+	case none:
+		return 0, bad(item, "none stands alone, in lower case")
+	case "all":
+		return 0, bad(item, "there is no word for all: name those that the servers need")
+	}
+	problem := Problem{Value: item, Reason: "no capability of Linux"}
+	bare := strings.ToLower(strings.TrimPrefix(strings.ToUpper(item), capPrefix))
+	if near, ok := Nearest(bare, lowerCapNames()); ok {
+		problem.Nearest = strings.ToUpper(near)
+	}
+	return 0, Problems{problem}
+}
+
+func lowerCapNames() []string {
+	names := slices.Clone(capNames)
+	for i := range names {
+		names[i] = strings.ToLower(names[i])
+	}
+	return names
+}

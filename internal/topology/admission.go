@@ -1,0 +1,31 @@
+package topology
+
+import "github.com/mcpnet/mcpnet/internal/policy"
+
+// Admission is what is known of an endpoint's container: whether it holds no more than the policy's capabilities and has
+// no other way out (P10).
+type Admission struct {
+	State  AdmissionState `json:"state,omitempty"`
+	By     string         `json:"by,omitempty"`     // the evidence
+	Reason string         `json:"reason,omitempty"` // what is against it
+}
+
+// AdmissionState is the outcome of the evidence.
+type AdmissionState string
+
+// The states. The zero value says that there is no evidence yet.
+const (
+	AdmissionWaiting AdmissionState = ""
+	Conforms         AdmissionState = "conforms"
+	Violates         AdmissionState = "violates"
+)
+
+// Examined reports whether the network wants evidence about an endpoint. Gateways are trusted.
+func (n Network) Examined(e Endpoint) bool {
+	return e.Role == RoleServer && (n.Policy.CapsMode == policy.CapsEnforce || n.Policy.CapsMode == policy.CapsAudit)
+}
+
+// Held reports whether an endpoint's wire is to pass nothing, until there is evidence for its container.
+func (n Network) Held(e Endpoint) bool {
+	return e.Role == RoleServer && n.Policy.CapsMode == policy.CapsEnforce && e.Admission.State != Conforms
+}
