@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 VCS := $(if $(shell git status --porcelain 2>/dev/null >/dev/null && echo yes),auto,false)
 GOBUILD := go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w'
 # Packages without effects: cheap enough for the race detector.
-PURE := $(addprefix ./,$(wildcard internal/policy internal/topology internal/firewall internal/plan internal/store))
+PURE := $(addprefix ./,$(wildcard internal/policy internal/topology internal/firewall internal/plan internal/admission internal/store))
 # Engines, namespaces and packages need root; everything else keeps its environment.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env HOME=/root "PATH=$(PATH)" "GOENV=$(shell go env GOENV)")
 say = @echo "== $(1)"
@@ -14,9 +14,10 @@ say = @echo "== $(1)"
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' Makefile
 
-build: ## build/mcpnet-plugin, build/mcpnet-cni and build/mcpnet
+build: ## build/mcpnet-plugin, build/mcpnet-cni, build/mcpnet-runtime and build/mcpnet
 	$(GOBUILD) -o build/mcpnet-plugin ./plugin
 	$(GOBUILD) -o build/mcpnet-cni ./cni
+	$(GOBUILD) -o build/mcpnet-runtime ./hook
 	$(GOBUILD) -o build/mcpnet ./cmd/mcpnet
 
 rootfs: build ## build/plugin: what `docker plugin create` takes
@@ -30,7 +31,7 @@ install: plugin install-host ## the plugin as above, and the command as below
 
 install-host: build ## the command into PREFIX/bin, and what `mcpnet install` installs, for hosts without Docker
 	install -D -m 755 build/mcpnet $(DESTDIR)$(PREFIX)/bin/mcpnet
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/mcpnet build/mcpnet-cni build/mcpnet-plugin
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/mcpnet build/mcpnet-cni build/mcpnet-plugin build/mcpnet-runtime
 
 demo: deps ## what a server reaches, and what not (in an engine of its own, or at DOCKER_HOST)
 	$(if $(DOCKER_HOST),,$(AS_ROOT) scripts/engine-tree.sh sid)

@@ -16,6 +16,7 @@ package testengine
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -46,6 +47,11 @@ type Options struct {
 	Binds []string
 	// DaemonJSON is the content of /etc/docker/daemon.json.
 	DaemonJSON string
+	// Programs are executables of the sandbox by their path, each copied from the
+	// file of the machine that the value names.
+	Programs map[string]string
+	// Files are further files of the sandbox by their path.
+	Files map[string]string
 	// ExtraArgs are passed to dockerd after the package's own.
 	ExtraArgs []string
 }
@@ -78,13 +84,14 @@ func start(t T, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	sweepCgroups()
+	files := map[string]string{
+		"/etc/resolv.conf":        opts.ResolvConf,
+		"/etc/hosts":              "127.0.0.1 localhost\n",
+		"/etc/docker/daemon.json": orElse(opts.DaemonJSON, "{}\n"),
+	}
+	maps.Copy(files, opts.Files)
 	box, err := openSandbox(sandboxConfig{
-		Tree: tree, Binds: opts.Binds, Tmpfs: []string{"/var/lib/docker"},
-		Files: map[string]string{
-			"/etc/resolv.conf":        opts.ResolvConf,
-			"/etc/hosts":              "127.0.0.1 localhost\n",
-			"/etc/docker/daemon.json": orElse(opts.DaemonJSON, "{}\n"),
-		},
+		Tree: tree, Binds: opts.Binds, Tmpfs: []string{"/var/lib/docker"}, Programs: opts.Programs, Files: files,
 	}, opts.NetNS)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/oci"
+)
+
+// hook is what an engine runs as a hook (oci-hooks(5), OCI runtime specification, config.md "POSIX-platform Hooks").
+func hook(args []string, in io.Reader, out io.Writer) error {
+	verbs := map[string]func(io.Reader, io.Writer) error{"precreate": precreate, "verify": verify}
+	if len(args) != 1 || verbs[args[0]] == nil {
+		return fmt.Errorf("hook %s: accepted: hook precreate, hook verify; see mcpnet-runtime --help", strings.Join(args, " "))
+	}
+	return verbs[args[0]](in, out)
+}
+
+// precreate hardens the configuration of a container that Podman is about to make. That of a container off mcpnet networks
+// comes out as it went in.
+func precreate(in io.Reader, out io.Writer) error {
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	d, err := oci.Parse("configuration on standard input", data)
+	if err != nil {
+		return err
+	}
+	path, err := d.NetNS()
+	if err != nil {
+		return err
+	}
+	var p place
+	if path != "" {
+		if p, err = placeIn(path, stores("")); err != nil {
+			return err
+		}
+	}
+	if p.concerned(true) {
+		if data, err = hardened(d, p); err != nil {
+			return err
+		}
+	}
+	_, err = out.Write(data)
+	return err
+}
+
+// hardened is the configuration of a container on an mcpnet network as it may be.
+func hardened(d *oci.Document, p place) ([]byte, error) {
+	problems, err := d.Breaches()
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("the container%s %s: start it without --privileged and host namespaces", p.where(), strings.Join(problems, "; "))
+	}
+	if err := d.Harden(p.allowed()); err != nil {
+		return nil, err
+	}
+	if err := admit(d, p, "of Podman"); err != nil {
+		return nil, err
+	}
+	return d.Bytes()
+}
+
+// verify fails when a container on an mcpnet network holds more than the policy allows. Its configuration cannot be changed
+// any more (OCI runtime specification, runtime.md "Lifecycle", step 2), so that it must not start.
+func verify(in io.Reader, _ io.Writer) error {
+	var s struct {
+		ID     string `json:"id"`
+		PID    int    `json:"pid"`
+		Bundle string `json:"bundle"`
+	}
+	if err := json.NewDecoder(in).Decode(&s); err != nil {
+		return fmt.Errorf("container's state on standard input: %w", err)
+	}
+	if s.PID <= 0 || s.Bundle == "" {
+		return fmt.Errorf("container's state on standard input: pid and bundle are missing: this hook is for the stage createRuntime")
+	}
+	d, err := oci.Read(filepath.Join(s.Bundle, oci.ConfigFile))
+	if err != nil {
+		return err
+	}
+	p, err := placeIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, s.ID))
+	if err != nil {
+		return err
+	}
+	var problems []string
+	for _, m := range p.servers() {
+		excess, err := d.Excess(m.network.Policy.Caps)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, excess...)
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("container %.12s%s %s: start it with mcpnet-runtime, or with the precreate hook", s.ID, p.where(), strings.Join(problems, "; "))
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+// Package oci reads and changes what an engine gives an OCI runtime: bundles and process documents (OCI runtime
+// specification, config.md), and the runtime's command line and state. Documents are edited as raw JSON, so that fields
+// that mcpnet does not know stay as they are.
+package oci
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ConfigFile is the name of a bundle's document.
+const ConfigFile = "config.json"
+
+// object is a JSON object whose members are kept as they are written.
+type object map[string]json.RawMessage
+
+// Document is a bundle's config.json, or the process document of an exec.
+type Document struct {
+	path string
+	root object
+}
+
+// Parse reads a document. The path is for messages, and for Write.
+func Parse(path string, data []byte) (*Document, error) {
+	d := &Document{path: path}
+	if err := json.Unmarshal(data, &d.root); err != nil {
+		return nil, fmt.Errorf("%s: not a JSON object: %w", path, err)
+	}
+	if d.root == nil {
+		return nil, fmt.Errorf("%s: is null, not a JSON object", path)
+	}
+	return d, nil
+}
+
+// Read reads a document's file.
+func Read(path string) (*Document, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// Bytes is the document as JSON.
+func (d *Document) Bytes() ([]byte, error) { return json.Marshal(d.root) }
+
+// Write replaces the document's file: readers see the old one or the new one, whole.
+func (d *Document) Write() error {
+	data, err := d.Bytes()
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.path, err)
+	}
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return err
+	}
+	return replace(d.path, data, info.Mode().Perm())
+}
+
+// replace does without fsync, which a disk would be felt for at every exec: the file lives as long as its container does.
+func replace(path string, data []byte, mode os.FileMode) error {
+	t, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = t.Write(data)
+	err = errors.Join(err, t.Chmod(mode), t.Close())
+	if err == nil {
+		err = os.Rename(t.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, errors.Join(err, os.Remove(t.Name())))
+	}
+	return nil
+}
+
+// child is the object that a member holds; a member that is missing or null is none.
+func (o object) child(name string) (object, error) {
+	var c object
+	raw, ok := o[name]
+	if !ok {
+		return nil, nil
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+// put sets a member.
+func (o object) put(name string, value any) error {
+	raw, err := json.Marshal(value)
+	if err == nil {
+		o[name] = raw
+	}
+	return err
+}
+
+// get reads a member into a value; one that is missing leaves it as it is.
+func (o object) get(name string, value any) error {
+	raw, ok := o[name]
+	if !ok {
+		return nil
+	}
+	if err := json.Unmarshal(raw, value); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// errNoProcess says that a bundle describes no process.
+var errNoProcess = errors.New("has no process")

@@ -1,0 +1,167 @@
+package oci
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// namespaces are those that a container on an mcpnet network must have for itself or with its pod, by the names that the
+// specification and the kernel give them.
+var namespaces = []struct{ name, kernel string }{{"network", "net"}, {"pid", "pid"}, {"ipc", "ipc"}, {"mount", "mnt"}, {"uts", "uts"}}
+
+// namespace is an entry of linux.namespaces.
+type namespace struct{ Type, Path string }
+
+func (d *Document) linux() (object, error) {
+	linux, err := d.root.child("linux")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.path, err)
+	}
+	return linux, nil
+}
+
+func (d *Document) namespaces() (map[string]string, error) {
+	linux, err := d.linux()
+	if err != nil {
+		return nil, err
+	}
+	var list []namespace
+	if err := linux.get("namespaces", &list); err != nil {
+		return nil, fmt.Errorf("%s: linux: %w", d.path, err)
+	}
+	paths := map[string]string{}
+	for _, n := range list {
+		paths[n.Type] = n.Path
+	}
+	return paths, nil
+}
+
+// NetNS is the path of the network namespace that the container joins, or "" where the runtime makes one.
+func (d *Document) NetNS() (string, error) {
+	paths, err := d.namespaces()
+	return paths["network"], err
+}
+
+// Breaches tells by which ways past its network a bundle's container would have: namespaces of the host, and every device.
+func (d *Document) Breaches() (problems []string, err error) {
+	paths, err := d.namespaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range namespaces {
+		path, own := paths[n.name]
+		if !own || (path != "" && isHosts(path, n.kernel)) {
+			problems = append(problems, fmt.Sprintf("shares the host's %s namespace", n.name))
+		}
+	}
+	every, err := d.everyDevice()
+	if every {
+		problems = append(problems, "is privileged: it may use every device of the host")
+	}
+	return problems, err
+}
+
+// isHosts compares a namespace with that of this process, which an engine starts in the host's.
+func isHosts(path, kernel string) bool {
+	one, err1 := os.Stat(path)
+	own, err2 := os.Stat("/proc/self/ns/" + kernel)
+	return err1 == nil && err2 == nil && os.SameFile(one, own)
+}
+
+// everyDevice reports whether the bundle permits writing to all devices, which engines do for privileged containers alone.
+func (d *Document) everyDevice() (bool, error) {
+	linux, err := d.linux()
+	if err != nil {
+		return false, err
+	}
+	var resources struct {
+		Devices []struct {
+			Allow        bool
+			Type, Access string
+			Major, Minor *int64
+		}
+	}
+	if err := linux.get("resources", &resources); err != nil {
+		return false, fmt.Errorf("%s: linux: %w", d.path, err)
+	}
+	any := func(n *int64) bool { return n == nil || *n < 0 }
+	for _, r := range resources.Devices {
+		if r.Allow && (r.Type == "" || r.Type == "a") && any(r.Major) && any(r.Minor) && strings.Contains(r.Access, "w") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Sources gives the sources of mounts by their places in the container.
+func (d *Document) Sources() (map[string]string, error) {
+	var mounts []struct{ Destination, Source string }
+	if err := d.root.get("mounts", &mounts); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.path, err)
+	}
+	out := map[string]string{}
+	for _, m := range mounts {
+		out[filepath.Clean(m.Destination)] = m.Source
+	}
+	return out, nil
+}
+
+// State is what a runtime keeps of a container.
+type State struct {
+	PID    int
+	Bundle string
+}
+
+// ReadState reads the state of a container as runc and crun keep it below their root.
+func ReadState(roots []string, id string) (State, error) {
+	if id == "" || id != filepath.Base(id) || id == "." || id == ".." {
+		return State{}, fmt.Errorf("container %q: not an id", id)
+	}
+	var tried []string
+	for _, root := range roots {
+		for file, read := range map[string]func([]byte) (State, error){"state.json": runcState, "status": crunState} {
+			path := filepath.Join(root, id, file)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				tried = append(tried, path)
+				continue
+			}
+			s, err := read(data)
+			if err != nil || s.PID <= 0 || s.Bundle == "" {
+				return State{}, fmt.Errorf("%s: no state of runc's or crun's that this version knows: %w", path, err)
+			}
+			return s, nil
+		}
+	}
+	return State{}, fmt.Errorf("container %s: no state at %s", id, strings.Join(tried, " nor "))
+}
+
+// runcState reads libcontainer's state, where the bundle is one of the labels.
+func runcState(data []byte) (State, error) {
+	var s struct {
+		PID    int `json:"init_process_pid"`
+		Config struct {
+			Labels []string `json:"labels"`
+		} `json:"config"`
+	}
+	err := json.Unmarshal(data, &s)
+	out := State{PID: s.PID}
+	for _, l := range s.Config.Labels {
+		if bundle, ok := strings.CutPrefix(l, "bundle="); ok {
+			out.Bundle = bundle
+		}
+	}
+	return out, err
+}
+
+func crunState(data []byte) (State, error) {
+	var s struct {
+		PID    int    `json:"pid"`
+		Bundle string `json:"bundle"`
+	}
+	err := json.Unmarshal(data, &s)
+	return State{s.PID, s.Bundle}, err
+}
