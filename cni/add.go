@@ -132,7 +132,7 @@ func (a attachment) attachMain(ctx context.Context, lease ipam.Lease) (result ty
 	if err != nil {
 		return nil, err
 	}
-	n, p, err = a.engine.Attach(ctx, n, plan.Attachment{Endpoint: p, Sandbox: a.netns})
+	n, p, err = attach(ctx, a.engine, n, plan.Attachment{Endpoint: p, Sandbox: a.netns})
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (a attachment) chain(ctx context.Context) error {
 	if err != nil {
 		return a.failed(err)
 	}
-	n, p, err = a.engine.Attach(ctx, n, plan.Attachment{Endpoint: p, Sandbox: a.netns, Port: port.Host})
+	n, p, err = attach(ctx, a.engine, n, plan.Attachment{Endpoint: p, Sandbox: a.netns, Port: port.Host})
 	if err != nil {
 		return a.failed(err)
 	}

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,11 +15,18 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	cniversion "github.com/containernetworking/cni/pkg/version"
 
+	"github.com/mcpnet/mcpnet/internal/attest"
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
 // defaultStore holds a store for each surface. MCPNET_STORE names another directory.
 const defaultStore = "/var/lib/mcpnet"
+
+// word is what mcpnet-runtime says of containers.
+var word = attest.In("/run/" + attest.Dir)
 
 const about = `mcpnet is a plugin for container engines: on its networks a server reaches its gateway and nothing else.
 
@@ -54,4 +62,12 @@ func storeDir(surface string) string {
 		dir = defaultStore
 	}
 	return filepath.Join(dir, surface)
+}
+
+// attach attaches a container. An engine may use the id of an earlier one again: what mcpnet-runtime said of that is void.
+func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.Attachment) (topology.Network, topology.Endpoint, error) {
+	if err := word.Forget(a.ID); err != nil {
+		return n, a.Endpoint, err
+	}
+	return e.Attach(ctx, n, a)
 }

@@ -149,7 +149,7 @@ func (c netavarkCall) setup(ctx context.Context, netns string) (any, error) {
 	}
 	defer e.Close()
 	attachment := plan.Attachment{Endpoint: p, Sandbox: netns}
-	n, attachment.Endpoint, err = e.Attach(ctx, n, attachment)
+	n, attachment.Endpoint, err = attach(ctx, e, n, attachment)
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +215,9 @@ func (c netavarkCall) teardown(ctx context.Context) error {
 	}
 	defer e.Close()
 	if _, _, err := e.Detach(ctx, c.Network.ID, c.attachmentID()); err != nil {
+		return err
+	}
+	if err := word.Forget(c.attachmentID()); err != nil {
 		return err
 	}
 	return e.SweepSometimes(ctx, c.Network.ID)

@@ -50,7 +50,7 @@ func (c *config) detach(ctx context.Context, id ipam.Attachment) (address netip.
 		address = p.IP
 	}
 	if err == nil {
-		err = e.SweepSometimes(ctx, c.Name)
+		err = errors.Join(word.Forget(endpointID(id.ContainerID, id.IfName)), e.SweepSometimes(ctx, c.Name))
 	}
 	return address, err
 }

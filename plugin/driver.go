@@ -23,13 +23,14 @@ type driver struct {
 	// One of these is set before ready is closed.
 	engine  *engine.Engine
 	failure error
-	changed func() // asks for a look at the engine's list, later
+	changed func()                      // asks for a look at the engine's list, later
+	forget  func(endpoint string) error // what mcpnet-runtime attested
 }
 
 func newDriver(log *slog.Logger) *driver { return &driver{log: log, ready: make(chan struct{})} }
 
-func (d *driver) serve(e *engine.Engine, changed func()) {
-	d.engine, d.changed = e, changed
+func (d *driver) serve(e *engine.Engine, changed func(), forget func(endpoint string) error) {
+	d.engine, d.changed, d.forget = e, changed, forget
 	close(d.ready)
 }
 
@@ -105,7 +106,10 @@ func (d *driver) CreateEndpoint(r *network.CreateEndpointRequest) (*network.Crea
 
 func (d *driver) DeleteEndpoint(r *network.DeleteEndpointRequest) error {
 	return d.call("delete endpoint", func(ctx context.Context, e *engine.Engine) error {
-		return errors.Join(needID(r.NetworkID, r.EndpointID), e.DeleteEndpoint(ctx, r.NetworkID, r.EndpointID))
+		if err := needID(r.NetworkID, r.EndpointID); err != nil {
+			return err
+		}
+		return errors.Join(e.DeleteEndpoint(ctx, r.NetworkID, r.EndpointID), d.forget(r.EndpointID))
 	})
 }
 

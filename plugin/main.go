@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/docker/go-plugins-helpers/network"
 
+	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -28,6 +30,7 @@ const hostRun = "/host/run"
 
 type config struct {
 	socket, alias, store, dockerSocket, netns string
+	word                                      attest.Word // of mcpnet-runtime
 	version, managed                          bool
 }
 
@@ -43,6 +46,7 @@ func parseFlags() config {
 	flag.StringVar(&c.store, "store", "/var/lib/mcpnet", "`directory` of the networks and endpoints")
 	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock", "`path` of the engine's socket; empty: no driver for Docker")
 	flag.StringVar(&c.netns, "netns", "", "`path` of the network namespace to work in; empty: this process's own")
+	c.word = attest.In(filepath.Join(run, attest.Dir))
 	flag.BoolVar(&c.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "mcpnet-plugin is the Docker network driver \"mcpnet\". Docker starts it as a managed plugin.\n"+
@@ -120,9 +124,11 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		return err
 	}
 	defer client.Close()
-	s := newRecorder(e, client, log)
-	d.serve(e, s.poke)
+	x := &examiner{engine: e, docker: client, word: c.word, log: log}
+	s := newRecorder(e, client, x, log)
+	d.serve(e, s.poke, c.word.Forget)
 	go e.Watch(ctx)
+	go x.follow(ctx)
 	go s.run(ctx)
 
 	log.Info("mcpnet-plugin ready", "version", version.String())

@@ -59,7 +59,7 @@ func (d *daemon) ready() *daemon {
 	d.t.Cleanup(func() { e.Close() })
 	check(d.t, e.Start(d.t.Context()))
 	d.engine = e
-	d.driver.serve(e, func() { d.calls.Add(1) })
+	d.driver.serve(e, func() { d.calls.Add(1) }, func(string) error { return nil })
 	return d
 }
 

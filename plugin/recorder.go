@@ -20,6 +20,8 @@ const (
 	syncInterval = 30 * time.Second
 	// syncPause parts two looks and so gathers a burst of changes: fifty containers that start make one look, not fifty.
 	syncPause = 100 * time.Millisecond
+	// syncAgain is when a second look follows an event: the engine tells it before its list shows it.
+	syncAgain = time.Second
 	// syncTime bounds one look.
 	syncTime = 10 * time.Second
 	// orphanAge is how long an endpoint may be missing from the engine's list before it is taken for a left-over.
@@ -28,17 +30,18 @@ const (
 
 // recorder learns from the engine's list, beside the driver's calls, what those do not say.
 type recorder struct {
-	engine *engine.Engine
-	docker *docker.Client
-	log    *slog.Logger
-	wake   chan struct{}
+	engine   *engine.Engine
+	docker   *docker.Client
+	examiner *examiner
+	log      *slog.Logger
+	wake     chan struct{}
 	// missing is since when an endpoint or a network is not in the engine's list, by id.
 	missing   map[string]time.Time
 	collected bool
 }
 
-func newRecorder(e *engine.Engine, c *docker.Client, log *slog.Logger) *recorder {
-	return &recorder{engine: e, docker: c, log: log, wake: make(chan struct{}, 1), missing: map[string]time.Time{}}
+func newRecorder(e *engine.Engine, c *docker.Client, x *examiner, log *slog.Logger) *recorder {
+	return &recorder{engine: e, docker: c, examiner: x, log: log, wake: make(chan struct{}, 1), missing: map[string]time.Time{}}
 }
 
 // poke asks for a look soon. It never waits.
@@ -71,8 +74,13 @@ func (s *recorder) run(ctx context.Context) {
 
 // follow keeps the engine's events coming. An engine that starts answers none yet.
 func (s *recorder) follow(ctx context.Context) {
+	again := time.AfterFunc(syncAgain, s.poke)
+	changed := func() {
+		s.poke()
+		again.Reset(syncAgain)
+	}
 	for ctx.Err() == nil {
-		err := s.docker.Changes(ctx, s.poke)
+		err := s.docker.Changes(ctx, changed)
 		s.log.Debug("engine's events", "error", err)
 		s.poke()
 		select {
@@ -100,6 +108,9 @@ func (s *recorder) look(ctx context.Context) error {
 		return err
 	}
 	if err := s.endpoints(ctx, known, attachments); err != nil {
+		return err
+	}
+	if err := s.examiner.examine(ctx, attachments); err != nil {
 		return err
 	}
 	s.forgetNetworks(ctx, known, all)

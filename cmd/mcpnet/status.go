@@ -152,7 +152,23 @@ func printEndpoints(w io.Writer, p painter, endpoints []engine.EndpointStatus) {
 		if e.Role == topology.RoleCandidate {
 			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn("quarantined"), e.Reason)
 		}
+		if word, reason := admissionText(e); word != "" {
+			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn(word), reason)
+		}
 	}
+}
+
+// admissionText says what is against an endpoint's container (P10); nothing where it conforms or nobody looks.
+func admissionText(e engine.EndpointStatus) (word, reason string) {
+	switch {
+	case e.Quarantined && e.Admission.State == topology.Violates:
+		return "quarantined", e.Admission.Reason
+	case e.Quarantined:
+		return "held", "until its container is known to keep to mcpnet.caps"
+	case e.Admission.State == topology.Violates:
+		return "audit", e.Admission.Reason
+	}
+	return "", ""
 }
 
 func printDenied(w io.Writer, n engine.NetworkStatus) {

@@ -1,6 +1,6 @@
-// Package docker asks a Docker engine for what a network driver is not told: names, ranges, and whether an address was
-// asked for. It uses list calls only: they read a snapshot, where an inspect of a container waits for a lock that is held
-// while the driver is called.
+// Package docker asks a Docker engine for what a network driver is not told: names, ranges, whether an address was asked
+// for, and what a container may do. List calls read a snapshot; an inspect waits for a lock that is held while the driver is
+// called.
 package docker
 
 import (
@@ -12,6 +12,8 @@ import (
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
 )
 
 // Client is a connection to an engine.
@@ -83,6 +85,7 @@ func firstAssigned(subnet, ipRange netip.Prefix) netip.Addr {
 type Attachment struct {
 	NetworkID, EndpointID string
 	Container             string
+	ContainerID           string
 	Running               bool
 	Address               netip.Addr
 	MAC                   string
@@ -92,6 +95,8 @@ type Attachment struct {
 	Options map[string]string
 	// Networks are the names of all networks of the container.
 	Networks []string
+	// Sharers are the names of other running containers in its network namespace (--network container:ID).
+	Sharers []string
 }
 
 // Attachments lists the endpoints of all containers.
@@ -99,6 +104,12 @@ func (c *Client) Attachments(ctx context.Context) ([]Attachment, error) {
 	listed, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {
 		return nil, fmt.Errorf("docker: list containers: %w", err)
+	}
+	sharers := map[string][]string{}
+	for _, container := range listed.Items {
+		if target, shares := strings.CutPrefix(container.HostConfig.NetworkMode, "container:"); shares && container.State == "running" {
+			sharers[target] = append(sharers[target], containerName(container.Names))
+		}
 	}
 	var out []Attachment
 	for _, container := range listed.Items {
@@ -116,7 +127,7 @@ func (c *Client) Attachments(ctx context.Context) ([]Attachment, error) {
 			}
 			asked := e.IPAMConfig != nil && e.IPAMConfig.IPv4Address.IsValid() && e.IPAMConfig.IPv4Address == e.IPAddress
 			out = append(out, Attachment{NetworkID: e.NetworkID, EndpointID: e.EndpointID, Container: containerName(container.Names),
-				Running: container.State == "running", Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Networks: names})
+				ContainerID: container.ID, Sharers: sharers[container.ID], Running: container.State == "running", Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Networks: names})
 		}
 	}
 	return out, nil
@@ -129,10 +140,25 @@ func containerName(names []string) string {
 	return strings.TrimPrefix(names[0], "/")
 }
 
+// Record reads what a user asked for with a container. It waits while the engine starts or stops the container, so never call
+// it where the engine waits for the caller.
+func (c *Client) Record(ctx context.Context, id string) (r admission.Record, err error) {
+	found, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return r, fmt.Errorf("docker: inspect container %.12s: %w", id, err)
+	}
+	h := found.Container.HostConfig
+	if h == nil {
+		return r, fmt.Errorf("docker: inspect container %.12s: no HostConfig", id)
+	}
+	return admission.Record{Privileged: h.Privileged, CapAdd: h.CapAdd, CapDrop: h.CapDrop, SecurityOpt: h.SecurityOpt,
+		PID: string(h.PidMode), IPC: string(h.IpcMode), UTS: string(h.UTSMode)}, nil
+}
+
 // Changes reports, until the context ends or the connection breaks, that containers or networks changed.
 func (c *Client) Changes(ctx context.Context, changed func()) error {
 	stream := c.api.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.
-		Add("type", "container", "network").Add("event", "start", "connect", "disconnect", "create", "destroy")})
+		Add("type", "container", "network").Add("event", "start", "die", "connect", "disconnect", "create", "destroy")})
 	for {
 		select {
 		case <-stream.Messages:

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
+	"github.com/mcpnet/mcpnet/internal/attest"
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/procfs"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+const (
+	// hurry is how soon the watchman looks again while an endpoint waits or a process has just been found in excess.
+	hurry = 100 * time.Millisecond
+	// patience is how long it hurries for an endpoint that waits.
+	patience = 30 * time.Second
+	// round is how often it looks without a reason: a process can be started in a container at any time.
+	round = 10 * time.Second
+	// outletsAge is how long it trusts what it found of a container's interfaces: to look costs a socket in the container.
+	outletsAge = time.Minute
+)
+
+// watchman collects the evidence about containers of CNI and netavark, whose engines keep no record that a plugin could
+// read: their processes, and what leads out of their network namespaces.
+type watchman struct {
+	engine *engine.Engine
+	word   attest.Word // of mcpnet-runtime
+	log    *slog.Logger
+	wake   chan struct{}
+	// seen are processes that were found in excess, once: a runtime's own first process holds everything for milliseconds.
+	seen map[suspect]bool
+	// since is when an endpoint that waits was first looked at.
+	since map[string]time.Time
+	// outlets is what was found of containers' interfaces, by endpoint.
+	outlets map[string]outlets
+}
+
+type outlets struct {
+	at       time.Time
+	problems []string
+}
+
+type suspect struct {
+	pid   int
+	start uint64
+}
+
+func newWatchman(log *slog.Logger, word attest.Word) *watchman {
+	return &watchman{log: log, word: word, wake: make(chan struct{}, 1), seen: map[suspect]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
+}
+
+// poke asks for a look soon. It never waits.
+func (w *watchman) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run looks until the context ends.
+func (w *watchman) run(ctx context.Context, e *engine.Engine) {
+	w.engine = e
+	go func() {
+		for ctx.Err() == nil {
+			if err := w.word.Watch(ctx, func(string) { w.poke() }); err != nil {
+				w.log.Warn("attestations: containers are admitted later, by their processes", "error", err)
+				time.Sleep(time.Second)
+			}
+		}
+	}()
+	pause := time.Duration(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.wake:
+		case <-time.After(pause):
+		}
+		pause = round
+		soon, err := w.look(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("examine containers", "error", err)
+		}
+		if soon {
+			pause = hurry
+		}
+	}
+}
+
+// look judges every endpoint; soon asks for another look at once.
+func (w *watchman) look(ctx context.Context) (soon bool, err error) {
+	examined, err := w.engine.Examined(ctx)
+	if err != nil || len(examined) == 0 {
+		return false, err
+	}
+	wanted := map[uint64]bool{}
+	for _, e := range examined {
+		wanted[e.Endpoint.NetNS] = true
+	}
+	processes, err := procfs.Processes(wanted)
+	if err != nil {
+		return false, err
+	}
+	next := newWatchman(w.log, w.word)
+	for _, e := range examined {
+		v := w.judge(e, processes[e.Endpoint.NetNS], next)
+		if v.doubtful || v.State == topology.AdmissionWaiting {
+			first, known := w.since[e.Endpoint.ID]
+			if !known {
+				first = time.Now()
+			}
+			next.since[e.Endpoint.ID] = first
+			soon = soon || time.Since(first) < patience
+		}
+		if v.State == topology.AdmissionWaiting && v.doubtful {
+			continue // what was found before stands until the next look
+		}
+		if err := w.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, v.Admission); err != nil {
+			return soon, err
+		}
+	}
+	w.seen, w.since, w.outlets = next.seen, next.since, next.outlets
+	return soon, nil
+}
+
+// verdict is doubtful while a process in excess has been seen only once.
+type verdict struct {
+	topology.Admission
+	doubtful bool
+}
+
+// judge decides about one endpoint, and notes in next what the next look has to know.
+func (w *watchman) judge(e engine.Examined, processes []admission.Process, next *watchman) (v verdict) {
+	allowed := e.Network.Policy.Caps
+	var problems []string
+	for _, p := range processes {
+		problem := p.Problem(allowed)
+		if problem == "" {
+			continue
+		}
+		s := suspect{p.PID, p.Start}
+		next.seen[s] = true
+		if w.seen[s] {
+			problems = append(problems, problem)
+		} else {
+			v.doubtful = true
+		}
+	}
+	if len(processes) > 0 {
+		next.outlets[e.Endpoint.ID] = w.outletsOf(e, processes[0].PID)
+		problems = append(problems, next.outlets[e.Endpoint.ID].problems...)
+	}
+	attested := w.attested(e.Endpoint.ID, allowed)
+	switch {
+	case len(problems) > 0:
+		v.Admission = topology.Admission{State: topology.Violates, By: admission.ByProcesses, Reason: strings.Join(problems, "; ")}
+	case attested:
+		v.Admission = topology.Admission{State: topology.Conforms, By: admission.ByRuntime}
+	case len(processes) > 0 && !v.doubtful:
+		v.Admission = topology.Admission{State: topology.Conforms, By: admission.ByProcesses}
+	}
+	return v
+}
+
+// outletsOf finds ways out beside the endpoint.
+func (w *watchman) outletsOf(e engine.Examined, pid int) outlets {
+	if known, ok := w.outlets[e.Endpoint.ID]; ok && time.Since(known.at) < outletsAge {
+		return known
+	}
+	o, err := w.engine.Outlets(procfs.NetNS(pid))
+	if err != nil {
+		return outlets{} // the process has ended; the next look sees another
+	}
+	found := outlets{at: time.Now()}
+	if len(o.Others) > 0 {
+		found.problems = append(found.problems, "has another way out: "+strings.Join(o.Others, ", "))
+	}
+	if len(o.Endpoints) > 1 {
+		found.problems = append(found.problems, "is on several mcpnet networks")
+	}
+	return found
+}
+
+func (w *watchman) attested(endpoint string, allowed policy.Caps) bool {
+	a, ok, err := w.word.Attested(endpoint)
+	if err != nil {
+		w.log.Warn("attestation", "error", err)
+	}
+	return ok && a.Caps.Minus(allowed) == 0
+}

@@ -1,0 +1,275 @@
+package engines_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/testcni"
+	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/test/leak"
+)
+
+const (
+	runtimePath   = "/usr/local/libexec/mcpnet/mcpnet-runtime" // as in examples/
+	selectivePath = "/usr/local/libexec/mcpnet/mcpnet-runtime-default"
+)
+
+// hookPrograms are the programs of a host with mcpnet-runtime, mcpnet's service and its command.
+func hookPrograms(t *testing.T, more map[string]string) map[string]string {
+	t.Helper()
+	hook := testengine.GoFile(t, "", "hook").Source
+	out := map[string]string{runtimePath: hook, selectivePath: hook, "/usr/local/bin/mcpnet-plugin": testengine.GoFile(t, "", "plugin").Source,
+		"/usr/local/bin/mcpnet": testengine.GoFile(t, "", "cmd/mcpnet").Source}
+	for path, source := range more {
+		out[path] = source
+	}
+	return out
+}
+
+// startService runs the resident process as its unit does.
+func startService(t *testing.T, e executor) {
+	t.Helper()
+	must(t, e, "sh", "-c", `nohup mcpnet-plugin -docker "" > /tmp/mcpnet-plugin.log 2>&1 & for i in $(seq 100); do grep -q ready /tmp/mcpnet-plugin.log && exit; sleep 0.1; done; exit 1`)
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _ := e.Exec("tail", "-n", "40", "/tmp/mcpnet-plugin.log")
+			t.Logf("service's log, its end:\n%s", out)
+		}
+	})
+}
+
+// wantHard fails where a process holds anything but NET_BIND_SERVICE, or may gain more.
+func wantHard(t *testing.T, what, status string) {
+	t.Helper()
+	got := map[string]string{}
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		got[key] = strings.TrimSpace(value)
+	}
+	const bind, none = "0000000000000400", "0000000000000000"
+	inheritable := got["CapInh"] == bind || got["CapInh"] == none
+	if got["CapBnd"] != bind || got["CapEff"] != bind || got["CapPrm"] != bind || !inheritable || got["CapAmb"] != none || got["NoNewPrivs"] != "1" {
+		t.Errorf("%s: bounding %s effective %s permitted %s inheritable %s ambient %s no_new_privs %s", what,
+			got["CapBnd"], got["CapEff"], got["CapPrm"], got["CapInh"], got["CapAmb"], got["NoNewPrivs"])
+	}
+}
+
+// wantAdmission waits until the endpoint with an address is judged as wanted.
+func wantAdmission(t *testing.T, e executor, address string, state topology.AdmissionState, reason string) {
+	t.Helper()
+	var last engine.EndpointStatus
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		out, err := e.Exec("mcpnet", "status", "--json")
+		var s struct{ Networks []engine.NetworkStatus }
+		if json.Unmarshal([]byte(out), &s) != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, n := range s.Networks {
+			for _, p := range n.Endpoints {
+				if p.Address == address {
+					last = p
+				}
+			}
+		}
+		if last.Admission.State == state && strings.Contains(last.Admission.Reason, reason) {
+			return
+		}
+	}
+	t.Errorf("endpoint %s: %+v, want %q %q", address, last, state, reason)
+}
+
+// hardByHand is what a user without the runtime has to remember.
+var hardByHand = []string{"--cap-drop", "all", "--cap-add", "NET_BIND_SERVICE", "--security-opt", "no-new-privileges"}
+
+func enforcing() map[string]string {
+	p := defaultPolicy()
+	p["caps.mode"] = "enforce"
+	return p
+}
+
+const cat = "cat /proc/self/status"
+
+// TestHookPodman: capabilities and admission on both of Podman's back ends, with the runtime and with the precreate hook.
+func TestHookPodman(t *testing.T) {
+	for name, open := range map[string]func(*testing.T, *testnet.World) *podmanLab{
+		"4.3 cni": func(t *testing.T, w *testnet.World) *podmanLab {
+			p := testengine.StartPodman(t, testengine.PodmanOptions{Version: "4.3", Host: testengine.Host{NetNS: w.Host.Path(), Programs: hookPrograms(t, programs(t))}})
+			return &podmanLab{t: t, Podman: p, create: func(l *podmanLab, policy map[string]string) {
+				write(t, l, "/etc/cni/net.d/20-mcp-secure.conflist", conflist(mainPlugins, policy))
+			}}
+		},
+		"5.8 netavark": func(t *testing.T, w *testnet.World) *podmanLab {
+			p := testengine.StartPodman(t, testengine.PodmanOptions{Version: "5.8", Host: testengine.Host{NetNS: w.Host.Path(),
+				Programs: hookPrograms(t, map[string]string{netavarkDir + "/mcpnet": testcni.Plugin(t)})}})
+			return &podmanLab{t: t, Podman: p, create: func(l *podmanLab, policy map[string]string) {
+				l.MustPodman(append(append([]string{"network", "create", "-d", "mcpnet", "--subnet", leak.Subnet.String(), "--gateway", leak.BridgeAddr.String()},
+					options(policy)...), networkName)...)
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			world := testnet.NewWorld(t)
+			l := open(t, world)
+			l.Import(image)
+			l.network(enforcing())
+			podmanStory(t, l)
+		})
+	}
+}
+
+func podmanStory(t *testing.T, l *podmanLab) {
+	if out, err := l.Podman.Podman("run", "--rm", "--network", networkName, "--ip", "172.20.240.9", image, "true"); err == nil || !strings.Contains(err.Error(), "mcpnet install --service") {
+		t.Errorf("without a resident process: %v %s", err, out)
+	}
+	startService(t, l)
+	gateway := l.gateway("gateway")
+	listen(t, gateway, "tcp", leak.GatewayPort)
+	run := func(name, ip string, args ...string) {
+		t.Helper()
+		l.MustPodman(append(append([]string{"run", "-d", "--name", name, "--network", networkName, "--ip", ip}, args...), image, "sh", "-c", cat+" > /tmp/first; exec sleep 1000")...)
+	}
+	reaches := func(name string, want bool) {
+		t.Helper()
+		target := fmt.Sprintf("172.20.0.100:%d", leak.GatewayPort)
+		if got := dialText(testnet.FromPath(t, l.ContainerNetNS(name)), target); got != want {
+			t.Errorf("%s reaches its gateway: %v, want %v", name, got, want)
+		}
+	}
+	hard := func(name string) {
+		t.Helper()
+		wantHard(t, name+", first process", l.MustPodman("exec", name, "cat", "/tmp/first"))
+		wantHard(t, name+", exec", l.MustPodman("exec", name, "sh", "-c", cat))
+	}
+
+	// With the runtime. Podman remembers it for exec and for the next start.
+	if err := podmanWithRuntime(l, runtimePath, "runtime", "172.20.240.2"); err != nil {
+		t.Fatal(err)
+	}
+	hard("runtime")
+	wantHard(t, "runtime, exec --privileged", l.MustPodman("exec", "--privileged", "runtime", "sh", "-c", cat))
+	reaches("runtime", true)
+	wantAdmission(t, l, "172.20.240.2", topology.Conforms, "")
+	l.MustPodman("restart", "-t", "0", "runtime")
+	hard("runtime")
+	reaches("runtime", true)
+
+	// By hand, and not at all.
+	run("by-hand", "172.20.240.3", hardByHand...)
+	wantAdmission(t, l, "172.20.240.3", topology.Conforms, "")
+	reaches("by-hand", true)
+	run("plain", "172.20.240.4")
+	wantAdmission(t, l, "172.20.240.4", topology.Violates, "holds")
+	reaches("plain", false)
+
+	// Whoever is let in and then holds more is put out.
+	if _, err := l.Podman.Podman("exec", "-d", "--privileged", "by-hand", "sleep", "1000"); err == nil {
+		wantAdmission(t, l, "172.20.240.3", topology.Violates, "sleep")
+		reaches("by-hand", false)
+	} else {
+		t.Logf("this machine lets nobody exec --privileged: %v", err)
+	}
+
+	// With the precreate hook alone.
+	for _, name := range []string{"90-mcpnet-precreate.json", "91-mcpnet-verify.json"} {
+		write(t, l, "/usr/local/share/mcpnet/hooks.d/"+name, example(t, "podman/hooks/"+name))
+	}
+	write(t, l, "/etc/containers/containers.conf.d/90-mcpnet.conf", example(t, "podman/90-mcpnet.conf"))
+	run("hooked", "172.20.240.5")
+	wantHard(t, "hooked, first process", l.MustPodman("exec", "hooked", "cat", "/tmp/first"))
+	// Podman takes no_new_privileges for exec from what the user asked for, not from the configuration: a limit of the hook.
+	if out := l.MustPodman("exec", "hooked", "sh", "-c", cat); !strings.Contains(out, "CapBnd:\t0000000000000400") {
+		t.Errorf("hooked, exec: %s", out)
+	}
+	wantAdmission(t, l, "172.20.240.5", topology.Conforms, "")
+	reaches("hooked", true)
+	before := l.MustPodman("run", "--rm", "--network", "none", image, "sh", "-c", cat)
+	if strings.Contains(before, "NoNewPrivs:\t1") {
+		t.Errorf("a container off the network is changed: %s", before)
+	}
+	// Without its first half, the second one stops what is not hardened.
+	must(t, l, "rm", "/usr/local/share/mcpnet/hooks.d/90-mcpnet-precreate.json")
+	if out, err := l.Podman.Podman("run", "--rm", "--network", networkName, "--ip", "172.20.240.6", image, "true"); err == nil || !strings.Contains(err.Error()+out, "holds CAP_") {
+		t.Errorf("not hardened, verified: %v %s", err, out)
+	}
+}
+
+// podmanWithRuntime runs a container with a runtime, which is an option ahead of podman's command.
+func podmanWithRuntime(l *podmanLab, runtime, name, ip string) error {
+	write(l.t, l, "/etc/containers/containers.conf.d/80-runtime.conf", fmt.Sprintf("[engine]\nruntime = %q", runtime))
+	defer func() { must(l.t, l, "rm", "/etc/containers/containers.conf.d/80-runtime.conf") }()
+	_, err := l.Podman.Podman("run", "-d", "--name", name, "--network", networkName, "--ip", ip, image, "sh", "-c", cat+" > /tmp/first; exec sleep 1000")
+	return err
+}
+
+// TestHookContainerd: the runtime under ctr and as a runtime handler of the CRI.
+func TestHookContainerd(t *testing.T) {
+	for _, version := range []string{"1.6", "2.1"} {
+		t.Run(version, func(t *testing.T) {
+			world := testnet.NewWorld(t)
+			c := testengine.StartContainerd(t, testengine.ContainerdOptions{Version: version, Host: testengine.Host{NetNS: world.Host.Path(), Programs: hookPrograms(t, programs(t))},
+				Handlers: []testengine.Handler{{Name: handler, BinaryName: runtimePath}, {Name: "selective", BinaryName: selectivePath}}})
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("containerd's log:\n%s", c.Logs())
+				}
+			})
+			c.Import(image)
+			write(t, c, "/etc/cni/net.d/10-mcp-secure.conflist", conflist(mainPlugins, enforcing()))
+			startService(t, c)
+			t.Run("cri", func(t *testing.T) { criStory(t, c) })
+			t.Run("ctr", func(t *testing.T) { ctrStory(t, c) })
+		})
+	}
+}
+
+func criStory(t *testing.T, c *testengine.Containerd) {
+	gateway := c.MustRunPod(testengine.PodOptions{Name: "gateway", Handler: handler, Annotations: map[string]string{"mcpnet.role": "gateway"}})
+	defer gateway.Remove()
+	listen(t, testnet.FromPath(t, gateway.NetNS()), "tcp", leak.GatewayPort)
+	for i, h := range []string{handler, "selective"} {
+		pod := c.MustRunPod(testengine.PodOptions{Name: "pod-" + h, Handler: h})
+		x := pod.MustRun("server", image, "sh", "-c", cat+" > /tmp/first; exec sleep 1000")
+		time.Sleep(200 * time.Millisecond)
+		wantHard(t, h+": first process", x.MustExec("cat", "/tmp/first"))
+		wantHard(t, h+": exec", x.MustExec("sh", "-c", cat))
+		wantAdmission(t, c, pod.IP(), topology.Conforms, "")
+		if !dialText(testnet.FromPath(t, pod.NetNS()), fmt.Sprintf("172.20.0.100:%d", leak.GatewayPort)) {
+			t.Errorf("%s: the server does not reach its gateway", h)
+		}
+		if err := pod.Remove(); err != nil {
+			t.Error(i, err)
+		}
+	}
+	plain := c.MustRunPod(testengine.PodOptions{Name: "plain"})
+	defer plain.Remove()
+	plain.MustRun("server", image, "sleep", "1000")
+	wantAdmission(t, c, plain.IP(), topology.Violates, "holds")
+	if dialText(testnet.FromPath(t, plain.NetNS()), fmt.Sprintf("172.20.0.100:%d", leak.GatewayPort)) {
+		t.Error("a plain pod reaches the gateway")
+	}
+}
+
+func ctrStory(t *testing.T, c *testengine.Containerd) {
+	ref := "localhost/" + image + ":latest"
+	if _, err := c.Ctr("run", "-d", "--cni", "--runc-binary", runtimePath, ref, "hard", "sh", "-c", cat+" > /tmp/first; exec sleep 1000"); err != nil {
+		t.Fatal(err)
+	}
+	x := c.Container("hard")
+	time.Sleep(200 * time.Millisecond)
+	wantHard(t, "ctr: first process", x.MustExec("cat", "/tmp/first"))
+	wantHard(t, "ctr: exec", x.MustExec("sh", "-c", cat))
+	// As a default runtime it cannot know at creation, since ctr attaches later: it stops the container before it starts.
+	out, err := c.Ctr("run", "-d", "--cni", "--runc-binary", selectivePath, ref, "late", "sleep", "1000")
+	if err == nil || !strings.Contains(err.Error()+out, "mcpnet-runtime") {
+		t.Errorf("ctr with the selective runtime: %v %s", err, out)
+	}
+	if err := x.Remove(); err != nil {
+		t.Error(err)
+	}
+}
