@@ -94,7 +94,7 @@ func TestInstallErrors(t *testing.T) {
 		want string
 	}{
 		"nothing named":    {[]string{"install"}, exitUsage, "--cni, --netavark, --service"},
-		"all at once":      {[]string{"install", "--dir", "x"}, exitUsage, "say what: --cni, --netavark, --service or several of them; --dir x goes with"},
+		"all at once":      {[]string{"install", "--dir", "x"}, exitUsage, "say what: --cni, --netavark, --service, --runtime ENGINE or several of them; --dir x goes with"},
 		"superfluous word": {[]string{"install", "cni"}, exitUsage, "cni"},
 		"unknown flag":     {[]string{"uninstall", "--force"}, exitUsage, "--force"},
 		"empty root":       {[]string{"uninstall", "--root", ""}, exitUsage, "--root is empty"},

@@ -41,6 +41,8 @@ type Action struct {
 	SHA256 string `json:"sha256,omitempty"`
 	Source string `json:"source,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Diff is how a configuration that is not mcpnet's alone changes, as diff -u shows it.
+	Diff string `json:"diff,omitempty"`
 
 	content []byte
 }

@@ -180,7 +180,7 @@ func (h host) see(path string) (seen, error) {
 		if err != nil {
 			return s, err
 		}
-		s.sha256 = sum(content)
+		s.content, s.sha256 = content, sum(content)
 	}
 	return s, nil
 }

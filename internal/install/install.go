@@ -23,6 +23,8 @@ type Request struct {
 	Dir string
 	// Binary is a program, or the directory of programs; empty: beside Executable, the command that runs.
 	Binary, Executable string
+	// SetDefault makes mcpnet-runtime-default the engines' default runtime, and Hooks installs Podman's.
+	SetDefault, Hooks bool
 	// Force overwrites files that are not as mcpnet made them.
 	Force  bool
 	DryRun bool
@@ -51,7 +53,13 @@ func (u UsageError) Error() string { return strings.Join(u.Problems, "; ") }
 func (r Request) check() error {
 	var problems []string
 	if len(r.Parts) == 0 {
-		problems = append(problems, "say what: --cni, --netavark, --service or several of them")
+		problems = append(problems, "say what: --cni, --netavark, --service, --runtime ENGINE or several of them")
+	}
+	if r.SetDefault && !slices.ContainsFunc(r.Parts, func(p Part) bool { return slices.Contains(Engines, p) }) {
+		problems = append(problems, "--set-default goes with --runtime")
+	}
+	if r.Hooks && !slices.Contains(r.Parts, Podman) {
+		problems = append(problems, "--hooks are Podman's: they go with --runtime podman")
 	}
 	if r.Dir != "" && slices.Contains(r.Parts, CNI) == slices.Contains(r.Parts, Netavark) {
 		problems = append(problems, fmt.Sprintf("--dir %s goes with one of --cni and --netavark: run it once for each", r.Dir))
@@ -84,7 +92,7 @@ func Install(r Request) (Result, error) {
 // Uninstall removes files of the parts, of all where none is named.
 func Uninstall(r Request) (Result, error) {
 	if len(r.Parts) == 0 {
-		r.Parts = Parts
+		r.Parts = slices.Concat(Parts, Engines)
 	}
 	return r.run(r.planUninstall, uninstalled)
 }
@@ -126,8 +134,11 @@ func (r Request) planInstall(h host, m manifest) ([]Action, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := r.files(h.places(m), programs)
+	files, edits := r.files(h.places(m), programs), r.edits()
 	var paths []string
+	for _, e := range edits {
+		paths = append(paths, e.path)
+	}
 	for i, f := range files {
 		paths = append(paths, f.path)
 		files[i].inPlace = sameFile(f.source, h.at(f.path))
@@ -136,13 +147,19 @@ func (r Request) planInstall(h host, m manifest) ([]Action, error) {
 	if err != nil {
 		return nil, err
 	}
-	return planInstall(files, v, m, r.Force)
+	return planInstall(files, edits, v, m, r.Force)
 }
 
 // files is everything that should be there.
 func (r Request) files(p places, programs map[string]program) []file {
 	var files []file
+	if slices.ContainsFunc(r.Parts, func(p Part) bool { return slices.Contains(Engines, p) }) {
+		files = r.runtimeFiles(programs)
+	}
 	for _, part := range r.Parts {
+		if slices.Contains(Engines, part) {
+			continue
+		}
 		found := programs[part.program()]
 		executable := file{part: part, path: servicePath, mode: 0o755, source: found.path, content: found.content}
 		if part == Service {

@@ -31,6 +31,9 @@ type record struct {
 	Part   Part   `json:"part"`
 	Mode   Mode   `json:"mode"`
 	SHA256 string `json:"sha256"`
+	// Edited says that the file is somebody else's and mcpnet changed it; Before is what it was, and missing where it was not there.
+	Edited bool    `json:"edited,omitempty"`
+	Before *string `json:"before,omitempty"`
 }
 
 // Mode is a file's permissions, printed in octal.
@@ -63,8 +66,8 @@ func readManifest(text []byte) (manifest, error) {
 	paths := slices.Clone(m.Directories)
 	for _, r := range m.Files {
 		paths = append(paths, r.Path)
-		if !slices.Contains(Parts, r.Part) {
-			return m, fmt.Errorf("%s: part %q is none of %v", r.Path, r.Part, Parts)
+		if !slices.Contains(allParts, r.Part) {
+			return m, fmt.Errorf("%s: part %q is none of %v", r.Path, r.Part, allParts)
 		}
 	}
 	for _, path := range paths {

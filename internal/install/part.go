@@ -1,6 +1,9 @@
 package install
 
-import "path/filepath"
+import (
+	"path/filepath"
+	"slices"
+)
 
 // Part is what can be installed by itself.
 type Part string
@@ -10,10 +13,19 @@ const (
 	CNI      Part = "cni"
 	Netavark Part = "netavark"
 	Service  Part = "service"
+	// Those that register mcpnet-runtime with an engine, and its programs, which come with the first and go with the last.
+	Docker     Part = "docker"
+	Containerd Part = "containerd"
+	CRIO       Part = "crio"
+	Podman     Part = "podman"
+	Runtime    Part = "runtime"
 )
 
-// Parts lists them in the order of their installation.
+// Parts lists those that stand by themselves in the order of their installation.
 var Parts = []Part{CNI, Netavark, Service}
+
+// allParts are those that a manifest knows.
+var allParts = slices.Concat(Parts, Engines, []Part{Runtime})
 
 // Programs that parts consist of, under the names that `make build` gives them.
 const (
@@ -23,8 +35,11 @@ const (
 
 // program is the one that a part needs.
 func (p Part) program() string {
-	if p == Service {
+	switch {
+	case p == Service:
 		return pluginProgram
+	case slices.Contains(Engines, p):
+		return runtimeProgram
 	}
 	return cniProgram
 }

@@ -35,10 +35,11 @@ type view struct {
 
 // seen is what is at a path; its zero value is nothing.
 type seen struct {
-	there  bool
-	what   string // other than a regular file: "a directory", "a symbolic link"
-	sha256 string
-	mode   Mode
+	there   bool
+	what    string // other than a regular file: "a directory", "a symbolic link"
+	content []byte
+	sha256  string
+	mode    Mode
 }
 
 // Refused are the reasons why nothing was done.
@@ -53,7 +54,7 @@ func sum(content []byte) string {
 
 // planInstall makes files what they should be: directories first, the manifest last. A process that dies in between
 // leaves whole files, which the next run recognises by their content.
-func planInstall(files []file, v view, m manifest, force bool) ([]Action, error) {
+func planInstall(files []file, edits []edit, v view, m manifest, force bool) ([]Action, error) {
 	next := m.clone()
 	var actions []Action
 	var refused []string
@@ -68,8 +69,18 @@ func planInstall(files []file, v view, m manifest, force bool) ([]Action, error)
 			a.Reason = "it is where it comes from; uninstalling leaves it"
 			next.forget(f.path)
 		} else {
-			next.put(record{f.path, f.part, f.mode, a.SHA256})
+			next.put(record{Path: f.path, Part: f.part, Mode: f.mode, SHA256: a.SHA256})
 		}
+		actions = append(actions, a)
+	}
+	for _, e := range edits {
+		recorded, known := m.find(e.path)
+		a, r, err := e.plan(v.files[e.path], recorded, known)
+		if err != nil {
+			refused = append(refused, e.path+" "+err.Error())
+			continue
+		}
+		next.put(r)
 		actions = append(actions, a)
 	}
 	if len(refused) > 0 {
@@ -148,11 +159,15 @@ func directoryMode(dir string) Mode {
 func planUninstall(parts []Part, v view, m manifest) ([]Action, error) {
 	next := m.clone()
 	var actions []Action
+	parts = withRuntime(parts, m)
 	for _, r := range m.Files {
 		if !slices.Contains(parts, r.Part) {
 			continue
 		}
 		a := retire(r, v.files[r.Path])
+		if r.Edited {
+			a = retireEdit(r, v.files[r.Path])
+		}
 		if a.Verb != Leave {
 			next.forget(r.Path)
 		}
@@ -167,6 +182,15 @@ func planUninstall(parts []Part, v view, m manifest) ([]Action, error) {
 			"): stop it first with `systemctl disable --now mcpnet`"}}
 	}
 	return leaveNoTrace(actions, v, next), nil
+}
+
+// withRuntime adds the runtime's programs when the last engine that it is registered with goes.
+func withRuntime(parts []Part, m manifest) []Part {
+	stays := func(r record) bool { return slices.Contains(Engines, r.Part) && !slices.Contains(parts, r.Part) }
+	if slices.ContainsFunc(m.Files, stays) {
+		return parts
+	}
+	return append(slices.Clone(parts), Runtime)
 }
 
 // retire decides on one installed file.
@@ -185,7 +209,7 @@ func retire(r record, s seen) Action {
 func leaveNoTrace(actions []Action, v view, next manifest) []Action {
 	gone := map[string]bool{manifestPath: len(next.Files) == 0}
 	for _, a := range actions {
-		gone[a.Path] = a.Verb != Leave
+		gone[a.Path] = a.Verb == Remove || a.Verb == Forget
 	}
 	var emptied []Action
 	made := next.directories()

@@ -20,7 +20,7 @@ var unit []byte
 // packages are what the programs are built from.
 var packages = map[string]string{
 	cniProgram:    "github.com/mcpnet/mcpnet/cni",
-	pluginProgram: "github.com/mcpnet/mcpnet/plugin",
+	pluginProgram: "github.com/mcpnet/mcpnet/plugin", runtimeProgram: "github.com/mcpnet/mcpnet/hook",
 }
 
 // program is an executable that was found.
