@@ -58,6 +58,7 @@ type job struct {
 
 var jobs = []job{
 	{[]string{"start"}, start},
+	{[]string{"runtime"}, hookCosts},
 	{[]string{"attach", "memory", "repair"}, control},
 	{[]string{"steps"}, steps},
 	{[]string{"cni", "cni-crowd"}, cniCalls},

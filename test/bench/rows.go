@@ -96,6 +96,19 @@ func (r *results) compare(line row, value, peer string) {
 	r.rows = append(r.rows, line)
 }
 
+// adds adds a row of how much more the one of two series that were measured in turns takes than its neighbour.
+func (r *results) adds(line row, value, peer string) {
+	if len(r.samples[value]) == 0 || len(r.samples[value]) != len(r.samples[peer]) {
+		return
+	}
+	var more []float64
+	for i, v := range r.samples[value] {
+		more = append(more, v-r.samples[peer][i])
+	}
+	line.Value, line.Peer = median(more), median(r.samples[peer])
+	r.rows = append(r.rows, line)
+}
+
 // face adds a row of one quantile of two series. Quantiles have no ratio of neighbours.
 func (r *results) face(line row, value, peer string, share float64) {
 	if len(r.samples[value]) == 0 || len(r.samples[peer]) == 0 {
