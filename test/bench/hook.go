@@ -52,8 +52,9 @@ func hookCosts(ctx context.Context, b *bench, t *testnet.Program) {
 			{run("ask audit", "mcpnet", "audit", asks("172.20")...), run("ask enforce", "mcpnet", "enforce", asks("172.21")...)},
 		}
 		for _, group := range groups {
-			inTurns(ctx, b, t, e, version, group)
+			inTurns(ctx, b, t, e, version, hookTurns*b.Starts, group)
 		}
+		inTurns(ctx, b, t, e, version, b.Starts, []contender{byHand("by hand audit", "audit", asks("172.20")), byHand("by hand enforce", "enforce", asks("172.21"))})
 		b.hookRows(version)
 	}
 }
@@ -65,10 +66,15 @@ func hookNetwork(e *testengine.Engine, name, subnet, mode string) {
 		"sh", "-c", "echo hello > /tmp/index.html; httpd -p 8080 -h /tmp; exec sleep 100000")
 }
 
+// byHand is a container that conforms without mcpnet-runtime, so that nobody knows before its start.
+func byHand(name, network string, command []string) contender {
+	return contender{name, append([]string{"run", "--rm", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", network, image}, command...)}
+}
+
 // inTurns runs the commands of a group one after the other, again and again.
-func inTurns(ctx context.Context, b *bench, t *testnet.Program, e *testengine.Engine, version string, group []contender) {
+func inTurns(ctx context.Context, b *bench, t *testnet.Program, e *testengine.Engine, version string, turns int, group []contender) {
 	group = slices.Clone(group)
-	for i := range hookTurns*b.Starts + 1 {
+	for i := range turns + 1 {
 		for _, c := range group {
 			if ctx.Err() != nil {
 				t.Fatalf("interrupted")
@@ -91,4 +97,5 @@ func (b *bench) hookRows(version string) {
 	add("`docker run` with mcpnet-runtime takes more", "run mcpnet", "run runc", "with runc", atMost(10))
 	add("`docker exec` with mcpnet-runtime takes more", "exec mcpnet", "exec runc", "with runc", atMost(5))
 	add("`docker run` of a request to the gateway takes more where it has to be admitted", "ask enforce", "ask audit", "mcpnet.caps.mode=audit", nil)
+	add("the same, hardened by hand", "by hand enforce", "by hand audit", "mcpnet.caps.mode=audit", nil)
 }
