@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpnet/mcpnet/internal/install"
-	"github.com/mcpnet/mcpnet/internal/policy"
 )
 
 func newInstall(o *options) *cobra.Command {
@@ -18,8 +17,8 @@ func newInstall(o *options) *cobra.Command {
 	var s selection
 	c := &cobra.Command{
 		Use:   "install (--cni | --netavark | --service | --runtime ENGINE)...",
-		Short: "Put the CNI plugin, the netavark plugin, the service or the runtime in place",
-		Long: `Put in place what container engines other than Docker need, print what was done, and start nothing.
+		Short: "Put the CNI plugin, the netavark plugin, the service or the OCI runtime in place",
+		Long: `Put in place what container engines need beside Docker's plugin, print what was done, and start nothing.
 
   --cni       for containerd, nerdctl, CRI-O and Podman 4 with CNI: the plugin, as mcpnet, into every directory of CNI
               plugins that is in use (/opt/cni/bin, /usr/libexec/cni, /usr/lib/cni), or into a new /opt/cni/bin
@@ -27,13 +26,15 @@ func newInstall(o *options) *cobra.Command {
               /usr/local/libexec/netavark
   --service   mcpnet-plugin and a systemd unit. Networks work without it; with it, rules that a firewall reload takes
               away are back in milliseconds. The command that starts it is printed
-  --runtime   mcpnet-runtime, which drops capabilities, as the runtime "mcpnet" of an engine, and as "mcpnet-default", which
-              acts on containers on mcpnet networks alone. docker: into daemon.json; containerd: a marked part at the end of
-              config.toml; crio, podman: a drop-in file. --set-default makes mcpnet-default the engine's default runtime;
-              --hooks installs Podman's precreate hook and verifier instead of, or beside, that
+  --runtime   mcpnet-runtime, the OCI runtime that takes capabilities from containers, and its names in the configuration
+              of docker, containerd, crio or podman: "mcpnet" for the containers that ask for it, "mcpnet-default" which acts
+              on containers on mcpnet networks only. --set-default makes that one the engine's default runtime. --hooks adds
+              Podman's hooks, which do the same without another runtime
 
-A configuration that is not mcpnet's alone keeps everything else in it; --dry-run shows the difference, and uninstalling
-gives it back as it was. The programs are taken from beside this command, from ../libexec/mcpnet, or from --binary. Doing it once more brings
+Of configuration files that are not mcpnet's (daemon.json, config.toml) only mcpnet's part is written, all else stays as it
+is; --dry-run shows each change as a diff. The command that has the engine read it anew is printed.
+
+The programs are taken from beside this command, from ../libexec/mcpnet, or from --binary. Doing it once more brings
 files up to date. A file that mcpnet did not write, or that was changed since, is not overwritten without --force.
 All is done or nothing. ` + "`mcpnet uninstall`" + ` undoes it: /var/lib/mcpnet/install.json records what is mcpnet's.
 
@@ -43,15 +44,14 @@ Exit status: 0 everything is in place, 1 refused because of a file that is there
   mcpnet install --cni --service
   mcpnet install --netavark && podman network create -d mcpnet --subnet 172.20.0.0/16 \
     -o mcpnet.gateway=172.20.0.100:8080 mcp-secure
-  mcpnet install --runtime docker --dry-run         # how daemon.json would change
-  mcpnet install --runtime docker --set-default && systemctl reload docker
-  mcpnet install --runtime podman --hooks
   mcpnet install --cni --dir /srv/cni/bin --binary build/mcpnet-cni
-  mcpnet install --cni --service --root /mnt/image    # into the tree of an image`,
+  mcpnet install --cni --service --root /mnt/image    # into the tree of an image
+  mcpnet install --runtime docker --dry-run           # a diff of /etc/docker/daemon.json
+  mcpnet install --runtime docker && systemctl reload docker && docker run --runtime mcpnet ...
+  mcpnet install --runtime containerd,crio --set-default
+  mcpnet install --runtime podman --hooks`,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
-			if r.Parts, err = s.parts(); err != nil {
-				return err
-			}
+			r.Parts, r.Engines = s.parts(), s.engines()
 			if r.Executable, err = os.Executable(); err != nil {
 				return err
 			}
@@ -60,19 +60,19 @@ Exit status: 0 everything is in place, 1 refused because of a file that is there
 		},
 	}
 	s.flags(c, &r)
-	c.Flags().BoolVar(&r.SetDefault, "set-default", false, "make mcpnet-runtime the default runtime of the engines")
-	c.Flags().BoolVar(&r.Hooks, "hooks", false, "install Podman's precreate hook and verifier")
 	c.Flags().StringVar(&r.Dir, "dir", "", "`directory` for the CNI or the netavark plugin instead of those in use")
-	c.Flags().StringVar(&r.Binary, "binary", "", "`path` of mcpnet-cni or mcpnet-plugin, or of the directory that holds them")
-	c.Flags().BoolVar(&r.Force, "force", false, "overwrite files that mcpnet did not write, or that were changed")
+	c.Flags().StringVar(&r.Binary, "binary", "", "`path` of mcpnet-cni, mcpnet-plugin or mcpnet-runtime, or of the directory that holds them")
+	c.Flags().BoolVar(&r.Force, "force", false, "overwrite files that mcpnet did not write, or that were changed, and a runtime mcpnet of somebody else's")
+	c.Flags().BoolVar(&r.SetDefault, "set-default", false, "make mcpnet-default the default runtime of the engines of --runtime")
+	c.Flags().BoolVar(&r.Hooks, "hooks", false, "install Podman's hooks, too (with --runtime podman)")
 	_ = c.MarkFlagDirname("dir")
 	return c
 }
 
-// selection is which parts a command is about.
+// selection is which parts and engines a command is about.
 type selection struct {
-	named   map[install.Part]*bool
-	engines []string
+	part     map[install.Part]*bool
+	runtimes []string
 }
 
 func (s *selection) flags(c *cobra.Command, r *install.Request) {
@@ -81,47 +81,48 @@ func (s *selection) flags(c *cobra.Command, r *install.Request) {
 		install.Netavark: "the netavark plugin (Podman)",
 		install.Service:  "the systemd service that repairs lost rules",
 	}
-	s.named = map[install.Part]*bool{}
+	s.part = map[install.Part]*bool{}
 	for _, part := range install.Parts {
-		s.named[part] = c.Flags().Bool(string(part), false, about[part])
+		s.part[part] = c.Flags().Bool(string(part), false, about[part])
 	}
-	c.Flags().StringSliceVar(&s.engines, "runtime", nil, "mcpnet-runtime for these `engines`: "+engineList())
-	_ = c.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions(strings.Split(engineList(), ", "), cobra.ShellCompDirectiveNoFileComp))
-	c.Flags().BoolVar(&r.DryRun, "dry-run", false, "print what would be done, and change nothing")
+	c.Flags().StringSliceVar(&s.runtimes, "runtime", nil, "the OCI runtime, for `engines`: docker, containerd, crio, podman")
+	_ = c.RegisterFlagCompletionFunc("runtime", completeEngines)
+	c.Flags().BoolVar(&r.DryRun, "dry-run", false, "print what would be done, with a diff of every configuration file, and change nothing")
 	c.Flags().StringVar(&r.Root, "root", "/", "`directory` of the tree to work on")
 	_ = c.MarkFlagDirname("root")
 }
 
-func (s *selection) parts() (parts []install.Part, err error) {
+func (s *selection) parts() []install.Part {
+	var parts []install.Part
 	for _, part := range install.Parts {
-		if *s.named[part] {
+		if *s.part[part] {
 			parts = append(parts, part)
 		}
 	}
-	for _, name := range s.engines {
-		if !slices.Contains(install.Engines, install.Part(name)) {
-			return nil, usageError{fmt.Errorf("--runtime %s: accepted: %s%s", name, engineList(), meant(name))}
-		}
-		if !slices.Contains(parts, install.Part(name)) {
-			parts = append(parts, install.Part(name))
-		}
-	}
-	return parts, nil
+	return parts
 }
 
-func engineList() string {
-	var names []string
+// engines are those named, each once; the package install says which it knows.
+func (s *selection) engines() []install.Engine {
+	var engines []install.Engine
+	for _, name := range s.runtimes {
+		if e := install.Engine(name); !slices.Contains(engines, e) {
+			engines = append(engines, e)
+		}
+	}
+	return engines
+}
+
+// completeEngines completes a list of engines behind its last comma.
+func completeEngines(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	list := typed[:strings.LastIndexByte(typed, ',')+1]
+	var all []cobra.Completion
 	for _, e := range install.Engines {
-		names = append(names, string(e))
+		if full := list + string(e); strings.HasPrefix(full, typed) && !slices.Contains(strings.Split(list, ","), string(e)) {
+			all = append(all, full)
+		}
 	}
-	return strings.Join(names, ", ")
-}
-
-func meant(name string) string {
-	if near, ok := policy.Nearest(name, strings.Split(engineList(), ", ")); ok {
-		return "; did you mean " + near + "?"
-	}
-	return ""
+	return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // conclude prints a result, or gives an error the exit status that it means.

@@ -21,7 +21,7 @@ func hostTree(t *testing.T) (root, binaries string) {
 	for _, dir := range []string{"usr/lib/cni", "usr/local/libexec", "etc/systemd/system", "var/lib"} {
 		check(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
 	}
-	for _, path := range []string{root + "/usr/lib/cni/bridge", binaries + "/mcpnet-cni", binaries + "/mcpnet-plugin"} {
+	for _, path := range []string{root + "/usr/lib/cni/bridge", binaries + "/mcpnet-cni", binaries + "/mcpnet-plugin", binaries + "/mcpnet-runtime"} {
 		check(t, os.WriteFile(path, []byte(filepath.Base(path)), 0o755))
 	}
 	return root, binaries
@@ -49,6 +49,21 @@ func TestInstallSession(t *testing.T) {
 	golden.Check(t, *update, "install.txt", got)
 	golden.Check(t, *update, "install-json.txt", session(root, binaries, []string{"install", "--cni", "--json"},
 		[]string{"uninstall", "--json", "--dry-run"}, []string{"uninstall", "--cni", "--json"}, []string{"uninstall", "--json"}))
+}
+
+// TestInstallRuntimeSession registers the runtime with engines, one of which has a configuration already.
+func TestInstallRuntimeSession(t *testing.T) {
+	root, binaries := hostTree(t)
+	daemon := filepath.Join(root, "etc/docker/daemon.json")
+	check(t, os.MkdirAll(filepath.Dir(daemon), 0o755))
+	check(t, os.WriteFile(daemon, []byte("{\n  \"default-runtime\": \"runc\"\n}\n"), 0o644))
+	docker := []string{"install", "--runtime", "docker,podman", "--set-default"}
+	got := session(root, binaries, append(slices.Clone(docker), "--dry-run"), docker, docker,
+		[]string{"install", "--runtime", "crio", "--json", "--dry-run"}, []string{"uninstall", "--runtime", "docker", "--dry-run"},
+		[]string{"uninstall", "--runtime", "docker", "--runtime", "podman"})
+	check(t, os.WriteFile(daemon, []byte("{,}"), 0o644))
+	got += session(root, binaries, docker)
+	golden.Check(t, *update, "install-runtime.txt", got)
 }
 
 // TestInstallOverOthers: what is not mcpnet's stays, and the output says what to do.
@@ -94,9 +109,14 @@ func TestInstallErrors(t *testing.T) {
 		want string
 	}{
 		"nothing named":    {[]string{"install"}, exitUsage, "--cni, --netavark, --service"},
-		"all at once":      {[]string{"install", "--dir", "x"}, exitUsage, "say what: --cni, --netavark, --service, --runtime ENGINE or several of them; --dir x goes with"},
+		"all at once":      {[]string{"install", "--dir", "x"}, exitUsage, "--runtime or several of them; --dir x goes with"},
 		"superfluous word": {[]string{"install", "cni"}, exitUsage, "cni"},
 		"unknown flag":     {[]string{"uninstall", "--force"}, exitUsage, "--force"},
+		"unknown engine":   {[]string{"install", "--runtime", "docker,lxc"}, exitUsage, `--runtime "lxc" is no engine: accepted are docker, containerd, crio, podman`},
+		"likely engine":    {[]string{"install", "--runtime", "cri-o"}, exitUsage, "; did you mean crio?"},
+		"default of none":  {[]string{"install", "--cni", "--set-default"}, exitUsage, "--set-default goes with --runtime"},
+		"hooks of docker":  {[]string{"install", "--runtime", "docker", "--hooks"}, exitUsage, "--hooks goes with --runtime podman"},
+		"engine to remove": {[]string{"uninstall", "--runtime", "lxc"}, exitUsage, "is no engine"},
 		"empty root":       {[]string{"uninstall", "--root", ""}, exitUsage, "--root is empty"},
 		"one for two":      {[]string{"install", "--cni", "--service", "--root", root, "--binary", binaries + "/mcpnet-cni"}, exitUsage, "holds both"},
 		"no tree":          {[]string{"install", "--cni", "--root", root + "/none", "--binary", binaries}, exitFailed, root + "/none: no such file"},
@@ -122,6 +142,11 @@ func TestCompletion(t *testing.T) {
 	}
 	if code, out, _ := mcpnet("__complete", "install", "--n"); code != exitOK || !strings.Contains(out, "--netavark\t") {
 		t.Errorf("%d %s", code, out)
+	}
+	for typed, want := range map[string]string{"c": "containerd\ncrio\n", "docker,p": "docker,podman\n"} {
+		if code, out, _ := mcpnet("__complete", "install", "--runtime", typed); code != exitOK || !strings.HasPrefix(out, want) {
+			t.Errorf("%s: %d %s", typed, code, out)
+		}
 	}
 	if code, _, complaints := mcpnet("completion", "tcsh"); code != exitUsage || !strings.Contains(complaints, "tcsh") {
 		t.Errorf("%d %s", code, complaints)

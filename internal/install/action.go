@@ -10,6 +10,7 @@ const (
 	MakeDirectory   Verb = "make-directory"
 	Write           Verb = "write"
 	Replace         Verb = "replace"
+	Edit            Verb = "edit"
 	Unchanged       Verb = "unchanged"
 	Record          Verb = "record"
 	Remove          Verb = "remove"
@@ -23,6 +24,7 @@ var verbs = map[Verb]struct{ would, did string }{
 	MakeDirectory:   {"would make directory", "made directory"},
 	Write:           {"would write", "wrote"},
 	Replace:         {"would replace", "replaced"},
+	Edit:            {"would edit", "edited"},
 	Unchanged:       {"unchanged:", "unchanged:"},
 	Record:          {"would record that in", "recorded that in"},
 	Remove:          {"would remove", "removed"},
@@ -41,7 +43,7 @@ type Action struct {
 	SHA256 string `json:"sha256,omitempty"`
 	Source string `json:"source,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// Diff is how a configuration that is not mcpnet's alone changes, as diff -u shows it.
+	// Diff is what changes in a configuration file.
 	Diff string `json:"diff,omitempty"`
 
 	content []byte

@@ -42,7 +42,7 @@ func (h host) do(a Action) (undo, error) {
 	switch a.Verb {
 	case MakeDirectory:
 		return makeDirectory(path, a.Mode)
-	case Write, Replace, Record:
+	case Write, Replace, Edit, Record:
 		return replace(path, a.content, a.Mode)
 	case Remove:
 		return remove(path)

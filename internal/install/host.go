@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -159,6 +160,38 @@ func (h host) look(paths []string, m manifest) (view, error) {
 	return v, nil
 }
 
+// imports reads the files of these patterns but for mcpnet's own, in containerd's order.
+func (h host) imports(patterns []string) ([]textFile, error) {
+	var files []textFile
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(h.at(importPath(pattern)))
+		if err != nil {
+			return nil, fmt.Errorf("%s: imports: %q: %w: mend it", h.at(containerdPath), pattern, err)
+		}
+		for _, path := range found {
+			path = "/" + strings.TrimPrefix(strings.TrimPrefix(path, h.root), "/")
+			if path == containerdDropin {
+				continue
+			}
+			if err := h.contain(path); err != nil {
+				return nil, err
+			}
+			text, err := os.ReadFile(h.at(path))
+			if err != nil {
+				return nil, withRemedy(err)
+			}
+			files = append(files, textFile{path, text})
+		}
+	}
+	return files, nil
+}
+
+// textFile is a file that was read.
+type textFile struct {
+	path string
+	text []byte
+}
+
 func (h host) see(path string) (seen, error) {
 	info, err := os.Lstat(h.at(path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,7 +213,7 @@ func (h host) see(path string) (seen, error) {
 		if err != nil {
 			return s, err
 		}
-		s.content, s.sha256 = content, sum(content)
+		s.sha256, s.text = sum(content), content
 	}
 	return s, nil
 }

@@ -19,12 +19,14 @@ type Request struct {
 	// Root is the tree to work on: "/", or that of an image.
 	Root  string
 	Parts []Part
+	// Engines are those that the OCI runtime is registered with. SetDefault makes it their default runtime, for containers on
+	// mcpnet networks; Hooks adds Podman's hooks.
+	Engines           []Engine
+	SetDefault, Hooks bool
 	// Dir is where the plugin of CNI or netavark goes instead of the directories in use.
 	Dir string
 	// Binary is a program, or the directory of programs; empty: beside Executable, the command that runs.
 	Binary, Executable string
-	// SetDefault makes mcpnet-runtime-default the engines' default runtime, and Hooks installs Podman's.
-	SetDefault, Hooks bool
 	// Force overwrites files that are not as mcpnet made them.
 	Force  bool
 	DryRun bool
@@ -52,15 +54,10 @@ func (u UsageError) Error() string { return strings.Join(u.Problems, "; ") }
 // check finds what is wrong with a request before anything is looked at.
 func (r Request) check() error {
 	var problems []string
-	if len(r.Parts) == 0 {
-		problems = append(problems, "say what: --cni, --netavark, --service, --runtime ENGINE or several of them")
+	if len(r.Parts)+len(r.Engines) == 0 {
+		problems = append(problems, "say what: --cni, --netavark, --service, --runtime or several of them")
 	}
-	if r.SetDefault && !slices.ContainsFunc(r.Parts, func(p Part) bool { return slices.Contains(Engines, p) }) {
-		problems = append(problems, "--set-default goes with --runtime")
-	}
-	if r.Hooks && !slices.Contains(r.Parts, Podman) {
-		problems = append(problems, "--hooks are Podman's: they go with --runtime podman")
-	}
+	problems = append(problems, r.checkEngines()...)
 	if r.Dir != "" && slices.Contains(r.Parts, CNI) == slices.Contains(r.Parts, Netavark) {
 		problems = append(problems, fmt.Sprintf("--dir %s goes with one of --cni and --netavark: run it once for each", r.Dir))
 	}
@@ -74,6 +71,21 @@ func (r Request) check() error {
 		return UsageError{problems}
 	}
 	return nil
+}
+
+func (r Request) checkEngines() (problems []string) {
+	for _, e := range r.Engines {
+		if !slices.Contains(Engines, e) {
+			problems = append(problems, fmt.Sprintf("--runtime %q is no engine: accepted are %s%s", e, strings.Join(engineNames(), ", "), meant(e)))
+		}
+	}
+	if r.SetDefault && len(r.Engines) == 0 {
+		problems = append(problems, "--set-default goes with --runtime: say of which engine")
+	}
+	if r.Hooks && !slices.Contains(r.Engines, Podman) {
+		problems = append(problems, "--hooks goes with --runtime podman: no other engine has the stage precreate")
+	}
+	return problems
 }
 
 // needRoot says early what every single write would say.
@@ -91,8 +103,8 @@ func Install(r Request) (Result, error) {
 
 // Uninstall removes files of the parts, of all where none is named.
 func Uninstall(r Request) (Result, error) {
-	if len(r.Parts) == 0 {
-		r.Parts = slices.Concat(Parts, Engines)
+	if len(r.Parts)+len(r.Engines) == 0 {
+		r.Parts, r.Engines = Parts, Engines
 	}
 	return r.run(r.planUninstall, uninstalled)
 }
@@ -134,39 +146,44 @@ func (r Request) planInstall(h host, m manifest) ([]Action, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, edits := r.files(h.places(m), programs), r.edits()
-	var paths []string
-	for _, e := range edits {
-		paths = append(paths, e.path)
-	}
-	for i, f := range files {
-		paths = append(paths, f.path)
-		files[i].inPlace = sameFile(f.source, h.at(f.path))
-	}
-	v, err := h.look(paths, m)
+	w, err := r.registrations(h, m)
 	if err != nil {
 		return nil, err
 	}
-	return planInstall(files, edits, v, m, r.Force)
+	w.files = append(r.files(h.places(m), programs), w.files...)
+	for i, f := range w.files {
+		w.files[i].inPlace = sameFile(f.source, h.at(f.path))
+	}
+	v, err := h.look(w.paths(), m)
+	if err != nil {
+		return nil, err
+	}
+	return planInstall(w, v, m, r.Force)
+}
+
+// programParts are the parts that have a program.
+func (r Request) programParts() []Part {
+	if len(r.Engines) == 0 {
+		return r.Parts
+	}
+	return append(slices.Clone(r.Parts), Runtime)
 }
 
 // files is everything that should be there.
 func (r Request) files(p places, programs map[string]program) []file {
 	var files []file
-	if slices.ContainsFunc(r.Parts, func(p Part) bool { return slices.Contains(Engines, p) }) {
-		files = r.runtimeFiles(programs)
-	}
-	for _, part := range r.Parts {
-		if slices.Contains(Engines, part) {
-			continue
-		}
+	for _, part := range r.programParts() {
 		found := programs[part.program()]
 		executable := file{part: part, path: servicePath, mode: 0o755, source: found.path, content: found.content}
 		if part == Service {
 			files = append(files, executable, file{part: part, path: unitPath, mode: 0o644, source: "mcpnet itself", content: unit})
 			continue
 		}
-		for _, path := range p.paths(part, r.Dir) {
+		paths := []string{runtimePath, defaultPath}
+		if part != Runtime {
+			paths = p.paths(part, r.Dir)
+		}
+		for _, path := range paths {
 			executable.path = path
 			files = append(files, executable)
 		}
@@ -185,9 +202,12 @@ func (r Request) planUninstall(h host, m manifest) ([]Action, error) {
 	for _, f := range m.Files {
 		paths = append(paths, f.Path)
 	}
+	for _, e := range m.Edits {
+		paths = append(paths, e.Path)
+	}
 	v, err := h.look(paths, m)
 	if err != nil {
 		return nil, err
 	}
-	return planUninstall(r.Parts, v, m)
+	return planUninstall(append(slices.Clone(r.Parts), runtimeParts(r.Engines)...), v, m)
 }

@@ -33,6 +33,7 @@ func request(t *testing.T, parts ...Part) Request {
 	binaries := t.TempDir()
 	write(t, filepath.Join(binaries, cniProgram), "cni 1", 0o755)
 	write(t, filepath.Join(binaries, pluginProgram), "plugin 1", 0o755)
+	write(t, filepath.Join(binaries, runtimeProgram), "runtime 1", 0o755)
 	return Request{Root: t.TempDir(), Parts: parts, Binary: binaries}
 }
 

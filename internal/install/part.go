@@ -13,32 +13,42 @@ const (
 	CNI      Part = "cni"
 	Netavark Part = "netavark"
 	Service  Part = "service"
-	// Those that register mcpnet-runtime with an engine, and its programs, which come with the first and go with the last.
-	Docker     Part = "docker"
-	Containerd Part = "containerd"
-	CRIO       Part = "crio"
-	Podman     Part = "podman"
-	Runtime    Part = "runtime"
 )
 
-// Parts lists those that stand by themselves in the order of their installation.
+// Runtime is the program of the OCI runtime, which goes with the parts of engines.
+const Runtime Part = "runtime"
+
+// Parts lists those that are chosen by themselves in the order of their installation.
 var Parts = []Part{CNI, Netavark, Service}
 
-// allParts are those that a manifest knows.
-var allParts = slices.Concat(Parts, Engines, []Part{Runtime})
+// allParts adds those of the OCI runtime.
+func allParts() []Part { return append(slices.Clone(Parts), runtimeParts(Engines)...) }
+
+// runtimeParts are what engines need, the program first.
+func runtimeParts(engines []Engine) []Part {
+	if len(engines) == 0 {
+		return nil
+	}
+	parts := []Part{Runtime}
+	for _, e := range engines {
+		parts = append(parts, e.part())
+	}
+	return parts
+}
 
 // Programs that parts consist of, under the names that `make build` gives them.
 const (
-	cniProgram    = "mcpnet-cni"
-	pluginProgram = "mcpnet-plugin"
+	cniProgram     = "mcpnet-cni"
+	pluginProgram  = "mcpnet-plugin"
+	runtimeProgram = "mcpnet-runtime"
 )
 
 // program is the one that a part needs.
 func (p Part) program() string {
-	switch {
-	case p == Service:
+	switch p {
+	case Service:
 		return pluginProgram
-	case slices.Contains(Engines, p):
+	case Runtime:
 		return runtimeProgram
 	}
 	return cniProgram

@@ -35,11 +35,31 @@ type view struct {
 
 // seen is what is at a path; its zero value is nothing.
 type seen struct {
-	there   bool
-	what    string // other than a regular file: "a directory", "a symbolic link"
-	content []byte
-	sha256  string
-	mode    Mode
+	there  bool
+	what   string // other than a regular file: "a directory", "a symbolic link"
+	sha256 string
+	mode   Mode
+	text   []byte
+}
+
+// wants is everything that should be on the host.
+type wants struct {
+	files   []file
+	changes []change
+	// options are the engines', with those that hold from before.
+	options map[Part]options
+}
+
+// paths are all that a plan has to look at.
+func (w wants) paths() []string {
+	var paths []string
+	for _, f := range w.files {
+		paths = append(paths, f.path)
+	}
+	for _, c := range w.changes {
+		paths = append(paths, c.path)
+	}
+	return paths
 }
 
 // Refused are the reasons why nothing was done.
@@ -52,13 +72,13 @@ func sum(content []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// planInstall makes files what they should be: directories first, the manifest last. A process that dies in between
-// leaves whole files, which the next run recognises by their content.
-func planInstall(files []file, edits []edit, v view, m manifest, force bool) ([]Action, error) {
+// planInstall makes files what they should be: directories first, what others' configuration names before that is edited, the
+// manifest last. A process that dies in between leaves whole files, which the next run recognises by their content.
+func planInstall(w wants, v view, m manifest, force bool) ([]Action, error) {
 	next := m.clone()
 	var actions []Action
 	var refused []string
-	for _, f := range files {
+	for _, f := range w.files {
 		recorded, known := m.find(f.path)
 		a, problem := settle(f, v.files[f.path], recorded, known, force)
 		if problem != "" {
@@ -69,20 +89,23 @@ func planInstall(files []file, edits []edit, v view, m manifest, force bool) ([]
 			a.Reason = "it is where it comes from; uninstalling leaves it"
 			next.forget(f.path)
 		} else {
-			next.put(record{Path: f.path, Part: f.part, Mode: f.mode, SHA256: a.SHA256})
+			next.put(record{f.path, f.part, f.mode, a.SHA256})
+		}
+		if _, is := engineOf(f.part); is && (a.Verb == Write || a.Verb == Replace) {
+			a.Diff = diff(f.path, v.files[f.path].there, string(v.files[f.path].text), true, string(f.content))
 		}
 		actions = append(actions, a)
 	}
-	for _, e := range edits {
-		recorded, known := m.find(e.path)
-		a, r, err := e.plan(v.files[e.path], recorded, known)
-		if err != nil {
-			refused = append(refused, e.path+" "+err.Error())
+	for _, c := range w.changes {
+		a, e, problem := settleChange(c, v.files[c.path], m)
+		if problem != "" {
+			refused = append(refused, c.path+" "+problem)
 			continue
 		}
-		next.put(r)
+		next.putEdit(e)
 		actions = append(actions, a)
 	}
+	next.choose(w.options)
 	if len(refused) > 0 {
 		return nil, Refused{refused}
 	}
@@ -155,24 +178,27 @@ func directoryMode(dir string) Mode {
 	return 0o755
 }
 
-// planUninstall removes what was installed and is still as it was, and the directories that this empties.
+// planUninstall removes what was installed and is still as it was, and the directories that this empties. What names a file
+// goes before the file does.
 func planUninstall(parts []Part, v view, m manifest) ([]Action, error) {
 	next := m.clone()
-	var actions []Action
-	parts = withRuntime(parts, m)
-	for _, r := range m.Files {
+	actions, stuck := retireEdits(parts, v, m, &next)
+	for _, r := range m.programsLast() {
 		if !slices.Contains(parts, r.Part) {
 			continue
 		}
 		a := retire(r, v.files[r.Path])
-		if r.Edited {
-			a = retireEdit(r, v.files[r.Path])
-		}
-		if a.Verb != Leave {
+		switch {
+		case stuck[r.Part]:
+			a = Action{Verb: Leave, Path: r.Path, Part: r.Part, Reason: "its engine's configuration may still name it"}
+		case r.Part == Runtime && next.hasEngine():
+			a = Action{Verb: Unchanged, Path: r.Path, Part: r.Part, Reason: "another engine's configuration names it"}
+		case a.Verb != Leave:
 			next.forget(r.Path)
 		}
 		actions = append(actions, a)
 	}
+	next.dropChoices()
 	if next.equal(m) {
 		return actions, nil
 	}
@@ -184,13 +210,20 @@ func planUninstall(parts []Part, v view, m manifest) ([]Action, error) {
 	return leaveNoTrace(actions, v, next), nil
 }
 
-// withRuntime adds the runtime's programs when the last engine that it is registered with goes.
-func withRuntime(parts []Part, m manifest) []Part {
-	stays := func(r record) bool { return slices.Contains(Engines, r.Part) && !slices.Contains(parts, r.Part) }
-	if slices.ContainsFunc(m.Files, stays) {
-		return parts
+// retireEdits takes mcpnet's parts out of others' configurations. Where one stays, the engine's files are still needed.
+func retireEdits(parts []Part, v view, m manifest, next *manifest) (actions []Action, stuck map[Part]bool) {
+	stuck = map[Part]bool{}
+	for _, e := range m.Edits {
+		if !slices.Contains(parts, e.Part) {
+			continue
+		}
+		a := retireEdit(e, v.files[e.Path], editors[e.Part])
+		if stuck[e.Part] = a.Verb == Leave; !stuck[e.Part] {
+			next.forgetEdit(e.Path)
+		}
+		actions = append(actions, a)
 	}
-	return append(slices.Clone(parts), Runtime)
+	return actions, stuck
 }
 
 // retire decides on one installed file.
@@ -202,14 +235,17 @@ func retire(r record, s seen) Action {
 	case s.sha256 != r.SHA256:
 		a.Verb, a.Reason = Leave, "it was changed since mcpnet installed it; remove it yourself if nothing needs it"
 	}
+	if _, is := engineOf(r.Part); is && a.Verb == Remove {
+		a.Diff = diff(r.Path, true, string(s.text), false, "")
+	}
 	return a
 }
 
 // leaveNoTrace brings the manifest up to date, or removes an empty one, and then the directories that are empty.
 func leaveNoTrace(actions []Action, v view, next manifest) []Action {
-	gone := map[string]bool{manifestPath: len(next.Files) == 0}
+	gone := map[string]bool{manifestPath: next.empty()}
 	for _, a := range actions {
-		gone[a.Path] = a.Verb == Remove || a.Verb == Forget
+		gone[a.Path] = a.Verb == Remove || (a.Verb == Forget && !v.files[a.Path].there)
 	}
 	var emptied []Action
 	made := next.directories()
@@ -224,7 +260,7 @@ func leaveNoTrace(actions []Action, v view, next manifest) []Action {
 	}
 	next.Directories = slices.DeleteFunc(made, func(dir string) bool { return gone[dir] })
 	manifest := Action{Verb: Record, Path: manifestPath, Mode: 0o600, content: next.text()}
-	if len(next.Files) == 0 {
+	if next.empty() {
 		manifest = Action{Verb: Remove, Path: manifestPath, Reason: "nothing is left to record"}
 	}
 	return append(append(actions, manifest), emptied...)

@@ -1,249 +1,503 @@
 package install
 
 import (
-	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/pelletier/go-toml/v2"
 )
 
-// runtimeRequest is a request for engines in a tree that holds files.
-func runtimeRequest(t *testing.T, files map[string]string, engines ...Part) Request {
+// runtimeRequest is one for a tree with these files and an engine.
+func runtimeRequest(t *testing.T, files map[string]string, engines ...Engine) Request {
 	t.Helper()
-	r := request(t, engines...)
-	write(t, filepath.Join(r.Binary, runtimeProgram), "runtime 1", 0o755)
-	for path, content := range files {
-		write(t, filepath.Join(r.Root, path), content, 0o640)
+	r := request(t)
+	r.Engines = engines
+	for path, text := range files {
+		write(t, filepath.Join(r.Root, path), text, 0o640)
 	}
 	return r
 }
 
+func read(t *testing.T, r Request, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.Root, path))
+	check(t, err)
+	return string(text)
+}
+
+func mustUninstall(t *testing.T, r Request) Result {
+	t.Helper()
+	result, err := Uninstall(r)
+	check(t, err)
+	return result
+}
+
+// action is that of a path.
+func action(t *testing.T, r Result, path string) Action {
+	t.Helper()
+	i := slices.IndexFunc(r.Actions, func(a Action) bool { return a.Path == path })
+	if i < 0 {
+		t.Fatalf("no action for %s: %v", path, r.Actions)
+	}
+	return r.Actions[i]
+}
+
 const (
-	daemonJSON = "/etc/docker/daemon.json"
-	configTOML = "/etc/containerd/config.toml"
+	version2 = `version = 2
+root = "/var/lib/containerd" # the usual one
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    sandbox_image = "mine/pause:1"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      privileged_without_host_devices = true
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = true
+`
+	version2Table = version2 + `
+[plugins."io.containerd.grpc.v1.cri".containerd] # settings
+snapshotter = "overlayfs"
+`
+	version3 = `version = 3
+[plugins.'io.containerd.cri.v1.runtime'.containerd]
+  default_runtime_name = 'runc'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+  runtime_type = 'io.containerd.runc.v2'
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+  BinaryName = ''
+  SystemdCgroup = true
+`
 )
 
-// configs are configurations as users have them, by path. None may change by an installation and its end.
-var configs = map[string]struct{ path, content string }{
-	"docker, empty":       {daemonJSON, ""},
-	"docker, braces":      {daemonJSON, "{}\n"},
-	"docker, in use":      {daemonJSON, "{\n\t\"log-driver\": \"local\",\n\t\"max\": 12345678901234567890,\n  \"runtimes\": { \"nvidia\": {\"path\": \"/usr/bin/nvidia\", \"runtimeArgs\": []} },\n\t\"dns\" : [\"192.0.2.1\"]}"},
-	"containerd, version": {configTOML, "version = 2\n"},
-	"containerd, no end":  {configTOML, "# mine\nversion = 2\nroot = \"/srv\""},
-	"containerd, in use":  {configTOML, "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"x\"\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n  SystemdCgroup = true\n"},
-	"containerd 2":        {configTOML, "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]\n  runtime_type = 'io.containerd.runc.v2'\n"},
-	"docker, nothing":     {daemonJSON, "-"},
-	"containerd, nothing": {configTOML, "-"},
-}
-
-func partOf(path string) Part {
-	if path == daemonJSON {
-		return Docker
-	}
-	return Containerd
-}
-
-func TestRuntimeRoundTrip(t *testing.T) {
-	for name, c := range configs {
+// TestRuntimeThereAndBack: whatever was there is there again afterwards, to the byte and with its mode, and in between the
+// runtime is registered and everything else is as it was.
+func TestRuntimeThereAndBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		engine Engine
+		path   string
+		text   string // "-": no such file
+		hold   []string
+	}{
+		"docker none":         {Docker, dockerPath, "-", []string{"{\n    \"runtimes\": {\n        \"mcpnet\": {\"path\": \"" + runtimePath + "\"}"}},
+		"docker no text":      {Docker, dockerPath, "", []string{`"mcpnet-default": {"path": "` + defaultPath + `"}`}},
+		"docker blank":        {Docker, dockerPath, "\n \n", nil},
+		"docker empty":        {Docker, dockerPath, "{}", []string{"{\n    \"runtimes\""}},
+		"docker empty, open":  {Docker, dockerPath, "{\n\n}\n", nil},
+		"docker one line":     {Docker, dockerPath, `{"debug":true}`, []string{`{"debug":true, "runtimes": {"mcpnet"`}},
+		"docker tabs":         {Docker, dockerPath, "{\n\t\"z\": 1e400,\n\t\"a\": [ 1 , 2 ]\n}\n", []string{"\n\t\"z\": 1e400,\n\t\"a\": [ 1 , 2 ],\n\t\"runtimes\": {\n\t\t\"mcpnet\": {"}},
+		"docker odd spaces":   {Docker, dockerPath, "{\n  \"a\" :1 ,\n  \"b\":2  }", nil},
+		"docker long number":  {Docker, dockerPath, `{"max": 123456789012345678901234567890}`, []string{"123456789012345678901234567890"}},
+		"docker other":        {Docker, dockerPath, "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/x\"\n    }\n  },\n  \"debug\": true\n}\n", []string{"\"kata\": {\n      \"path\": \"/x\"\n    },\n    \"mcpnet\": {\"path\""}},
+		"docker no runtimes":  {Docker, dockerPath, `{"runtimes": {}}`, nil},
+		"docker default":      {Docker, dockerPath, "{\n  \"default-runtime\" : \"runc\",\n  \"debug\": true\n}\n", nil},
+		"docker escapes":      {Docker, dockerPath, "{\"\\u0061\": \"\\u003c\"}\n", []string{`"\u0061": "\u003c"`}},
+		"docker windows":      {Docker, dockerPath, "{\r\n  \"debug\": true\r\n}\r\n", nil},
+		"containerd none":     {Containerd, containerdPath, "-", []string{"version = 2\n", "runtimes.runc]"}},
+		"containerd version":  {Containerd, containerdPath, "version = 2\n", []string{"runtimes.runc]"}},
+		"containerd 2":        {Containerd, containerdPath, version2, []string{"SystemdCgroup = true\n", "privileged_without_host_devices = true\n", `BinaryName = '` + runtimePath + "'\n"}},
+		"containerd 2 table":  {Containerd, containerdPath, version2Table, nil},
+		"containerd no end":   {Containerd, containerdPath, strings.TrimSuffix(version2, "\n"), nil},
+		"containerd 3":        {Containerd, containerdPath, version3, []string{`imports = ["` + containerdDropin + `"]`}},
+		"containerd 3 list":   {Containerd, containerdPath, "imports = [ # mine\n  '/etc/x/*.toml', ]\n" + version3, nil},
+		"containerd 3 [ ]":    {Containerd, containerdPath, "imports = [ ]\n" + version3, []string{`imports = ["` + containerdDropin + `" ]`}},
+		"containerd 3 import": {Containerd, containerdPath, "imports = ['conf.d/*.toml']\n" + version3, []string{"imports = ['conf.d/*.toml']\nversion"}},
+		"crio":                {CRIO, crioPath, "-", []string{"[crio.runtime.runtimes.mcpnet]\nruntime_path = \"" + runtimePath + "\"\nruntime_type = \"oci\"\n"}},
+		"podman":              {Podman, podmanPath, "-", []string{"[engine.runtimes]\nmcpnet = [\"" + runtimePath + "\"]\n"}},
+	} {
 		for _, setDefault := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
-				files := map[string]string{c.path: c.content}
-				if c.content == "-" {
+			t.Run(name+map[bool]string{true: " default"}[setDefault], func(t *testing.T) {
+				files := map[string]string{c.path: c.text}
+				if c.text == "-" {
 					files = nil
 				}
-				r := runtimeRequest(t, files, partOf(c.path))
+				r := runtimeRequest(t, files, c.engine)
 				r.SetDefault = setDefault
 				before := tree(t, r.Root)
-				_, err := Install(r)
-				check(t, err)
-				after := tree(t, r.Root)
-				wantRegistered(t, r, c.path)
-				again, err := Install(r)
-				check(t, err)
-				for _, a := range again.Actions {
-					if a.Verb != Unchanged {
-						t.Errorf("a second time: %s", a)
+				r.DryRun = true
+				would := mustInstall(t, r)
+				same(t, "dry run", tree(t, r.Root), before)
+				r.DryRun = false
+				if did := mustInstall(t, r); !maps.Equal(verbsOf(would), verbsOf(did)) {
+					t.Errorf("would: %v\ndid: %v", would, did)
+				}
+				text := read(t, r, c.path)
+				if c.path == containerdPath && strings.Contains(text, "version = 3") {
+					text += read(t, r, containerdDropin)
+				}
+				for _, want := range append(c.hold, map[bool]string{true: defaultName}[setDefault]) {
+					if !strings.Contains(text, want) {
+						t.Errorf("no %q in\n%s", want, text)
 					}
 				}
-				if diff := cmp.Diff(after, tree(t, r.Root)); diff != "" {
-					t.Errorf("a second time changes something: %s", diff)
+				wantPrograms(t, r)
+				for _, again := range []bool{setDefault, false} {
+					r.SetDefault = again
+					for path, verb := range verbsOf(mustInstall(t, r)) {
+						if verb != Unchanged {
+							t.Errorf("once more: %s %s:\n%s", verb, path, read(t, r, path))
+						}
+					}
 				}
-				_, err = Uninstall(Request{Root: r.Root, Parts: r.Parts})
-				check(t, err)
-				if diff := cmp.Diff(before, tree(t, r.Root)); diff != "" {
-					t.Errorf("not as before: %s", diff)
+				if result := mustUninstall(t, r); !result.Complete() {
+					t.Errorf("%v", result)
 				}
+				same(t, "uninstalled", tree(t, r.Root), before)
 			})
 		}
 	}
 }
 
-// wantRegistered reads a configuration as its engine does.
-func wantRegistered(t *testing.T, r Request, path string) {
+func wantPrograms(t *testing.T, r Request) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(r.Root, path))
-	check(t, err)
-	got := map[string]string{}
-	if path == daemonJSON {
-		var d struct {
-			Runtimes map[string]struct{ Path string }
-			Default  string `json:"default-runtime"`
-		}
-		check(t, json.Unmarshal(text, &d))
-		got[runtimeName], got[selectiveName], got["default"] = d.Runtimes[runtimeName].Path, d.Runtimes[selectiveName].Path, d.Default
-	} else {
-		var c containerdConfig
-		check(t, toml.Unmarshal(text, &c))
-		cri := c.Plugins[criTables[c.Version]].Containerd
-		got[runtimeName], got[selectiveName], got["default"] = cri.Runtimes[runtimeName].Options.BinaryName, cri.Runtimes[selectiveName].Options.BinaryName, cri.Default
-		if cri.Runtimes[runtimeName].Options.SystemdCgroup != cri.Runtimes["runc"].Options.SystemdCgroup {
-			t.Errorf("cgroups differ from runc's: %s", text)
-		}
-	}
-	want := map[string]string{runtimeName: runtimePath, selectiveName: selectivePath, "default": ""}
-	if r.SetDefault {
-		want["default"] = selectiveName
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s: %s\n%s", path, diff, text)
-	}
-}
-
-// TestRuntimeChangedSince: what a user writes beside mcpnet's part stays, at a second installation and at its end.
-func TestRuntimeChangedSince(t *testing.T) {
-	for path, change := range map[string][2]string{
-		daemonJSON: {`"log-driver": "local"`, `"log-driver": "journald"`},
-		configTOML: {`sandbox_image = "x"`, `sandbox_image = "y"`},
-	} {
-		content := configs["docker, in use"].content
-		if path == configTOML {
-			content = configs["containerd, in use"].content
-		}
-		r := runtimeRequest(t, map[string]string{path: content}, partOf(path))
-		r.SetDefault = true
-		_, err := Install(r)
-		check(t, err)
-		edit := func() {
-			text, err := os.ReadFile(filepath.Join(r.Root, path))
-			check(t, err)
-			if !strings.Contains(string(text), change[0]) {
-				t.Fatalf("%s lacks %s: %s", path, change[0], text)
-			}
-			write(t, filepath.Join(r.Root, path), strings.Replace(string(text), change[0], change[1], 1), 0o640)
-		}
-		edit()
-		r.SetDefault = path == daemonJSON
-		_, err = Install(r)
-		check(t, err)
-		wantRegistered(t, r, path)
-		change[0], change[1] = change[1], change[0]
-		edit()
-		_, err = Uninstall(Request{Root: r.Root, Parts: r.Parts})
-		check(t, err)
-		text, err := os.ReadFile(filepath.Join(r.Root, path))
-		check(t, err)
-		if strings.Contains(string(text), "mcpnet") || !strings.Contains(string(text), change[1]) {
-			t.Errorf("left: %s", text)
+	all := tree(t, r.Root)
+	for _, path := range []string{runtimePath, defaultPath} {
+		if all[path] != "-rwxr-xr-x runtime 1" {
+			t.Errorf("%s: %q", path, all[path])
 		}
 	}
 }
 
-// TestRuntimeRefuses: nothing is changed, and the reason names the file and what to do.
-func TestRuntimeRefuses(t *testing.T) {
-	const own = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd"
-	for name, tt := range map[string]struct {
-		path, content string
-		setDefault    bool
-		says          string
-		force         bool // lets it pass
+// TestRuntimeRefused: what cannot be edited is named with the remedy, and nothing is changed, not even for other engines.
+func TestRuntimeRefused(t *testing.T) {
+	const cri2, cri3 = `plugins."io.containerd.grpc.v1.cri".containerd`, `plugins."io.containerd.cri.v1.runtime".containerd`
+	for name, c := range map[string]struct {
+		path, text string
+		setDefault bool
+		want       string
 	}{
-		"broken JSON":          {daemonJSON, "{\n \"a\": 1,\n}", false, "line 3", false},
-		"no object":            {daemonJSON, "[]", false, "not a JSON object", false},
-		"runtimes is a list":   {daemonJSON, `{"runtimes": []}`, false, "not an object", false},
-		"foreign runtime":      {daemonJSON, `{"runtimes": {"mcpnet": {"path": "/opt/other"}}}`, false, "--force", true},
-		"foreign default":      {daemonJSON, `{"default-runtime": "nvidia"}`, true, "runtime.json", true},
-		"broken TOML":          {configTOML, "version = = 2", false, "not valid TOML", false},
-		"old version":          {configTOML, "root = \"/x\"\n", false, "containerd config migrate", false},
-		"foreign handler":      {configTOML, own + ".runtimes.mcpnet]\nruntime_type = \"x\"\n", false, "did not write", false},
-		"foreign handler name": {configTOML, own + "]\ndefault_runtime_name = \"kata\"\n", true, "kata", false},
-		"table is there":       {configTOML, own + "]\nsnapshotter = \"overlayfs\"\n", true, "leave out --set-default", false},
+		"no JSON":          {dockerPath, `{"debug": tru}`, false, dockerPath + " is not valid JSON"},
+		"comments":         {dockerPath, "{// x\n}", false, "comments or trailing commas"},
+		"trailing comma":   {dockerPath, `{"a": 1,}`, false, "comments or trailing commas"},
+		"list":             {dockerPath, `[]`, false, "is not a JSON object"},
+		"twice":            {dockerPath, `{"runtimes": {}, "runtimes": {}}`, false, `has the key "runtimes" twice`},
+		"runtimes":         {dockerPath, `{"runtimes": ["x"]}`, false, `has a key runtimes that is not an object but ["x"]`},
+		"another's":        {dockerPath, `{"runtimes": {"mcpnet": {"path": "/x"}}}`, false, "has a key runtimes.mcpnet that is not mcpnet's"},
+		"arguments":        {dockerPath, `{"runtimes": {"mcpnet": {"path": "` + runtimePath + `", "runtimeArgs": ["x"]}}}`, false, "--force"},
+		"docker default":   {dockerPath, `{"default-runtime": "nvidia"}`, true, `sets default-runtime to "nvidia"`},
+		"no TOML":          {containerdPath, "version = \n", false, containerdPath + " is not valid TOML (line 1"},
+		"version 1":        {containerdPath, `disabled_plugins = ["cri"]`, false, "is of version 1, mcpnet edits 2 and 3"},
+		"version 4":        {containerdPath, "version = 4", false, "is of version 4"},
+		"tables":           {containerdPath, "version = 2\n[" + cri2 + ".runtimes.mcpnet]\n", false, "mcpnet did not write: remove it"},
+		"inline":           {containerdPath, "version = 2\n" + cri2 + ".runtimes = {runc = {}}\n", false, "write inline tables and dotted keys as tables"},
+		"default":          {containerdPath, "version = 2\n[" + cri2 + "]\ndefault_runtime_name = \"runc\"\n", true, `sets ` + cri2 + `.default_runtime_name to "runc"`},
+		"default in 3":     {containerdPath, "version = 3\n[" + cri3 + "]\ndefault_runtime_name = \"nvidia\"\n", true, `default_runtime_name to "nvidia"`},
+		"imports":          {containerdPath, "version = 3\nimports = \"x\"\n", false, "imports that are not a list"},
+		"imports of the 2": {containerdPath, "version = 2\nimports = [\"other.toml\"]\n", false, "imports /etc/containerd/other.toml, which has settings of the CRI"},
+		"drop-in":          {crioPath, "", false, crioPath + " is not mcpnet's"},
+		"drop-in, podman":  {podmanPath, "x", false, podmanPath + " is not mcpnet's"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := runtimeRequest(t, map[string]string{tt.path: tt.content}, partOf(tt.path))
-			r.SetDefault = tt.setDefault
+			r := runtimeRequest(t, map[string]string{"/etc/containerd/other.toml": "version = 2\n[" + cri2 + "]\n", c.path: c.text}, Engines...)
+			if c.path != containerdPath {
+				write(t, filepath.Join(r.Root, containerdPath), version2, 0o644)
+			}
+			r.SetDefault = c.setDefault
 			before := tree(t, r.Root)
 			_, err := Install(r)
-			if err == nil || !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), tt.path) || !strings.Contains(err.Error(), "nothing was changed") {
-				t.Errorf("got %v, want %q", err, tt.says)
+			var refused Refused
+			if !errors.As(err, &refused) || len(refused.Reasons) != 1 || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
 			}
-			if diff := cmp.Diff(before, tree(t, r.Root)); diff != "" {
-				t.Errorf("changed: %s", diff)
+			same(t, "refused", tree(t, r.Root), before)
+		})
+	}
+}
+
+func TestRuntimeLinkIsRefused(t *testing.T) {
+	r := runtimeRequest(t, map[string]string{"/etc/docker/other.json": "{}"}, Docker)
+	check(t, os.Symlink("other.json", filepath.Join(r.Root, dockerPath)))
+	r.Force = true
+	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "is a symbolic link") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRuntimeUnknownImports: containerd 2.2 reads drop-ins by itself, as long as there is no config.toml.
+func TestRuntimeUnknownImports(t *testing.T) {
+	r := runtimeRequest(t, map[string]string{"/etc/containerd/conf.d/10-mine.toml": "version = 3\n"}, Containerd)
+	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "containerd config default") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRuntimeForce takes a key over, and uninstalling gives it back.
+func TestRuntimeForce(t *testing.T) {
+	const text = `{"runtimes": {"mcpnet": {"path": "/x"}}, "default-runtime": "nvidia"}`
+	r := runtimeRequest(t, map[string]string{dockerPath: text}, Docker)
+	before := tree(t, r.Root)
+	r.Force, r.SetDefault = true, true
+	mustInstall(t, r)
+	if now := read(t, r, dockerPath); !strings.Contains(now, runtimePath) || strings.Contains(now, "/x") || strings.Contains(now, "nvidia") {
+		t.Error(now)
+	}
+	r.Force, r.SetDefault = false, false
+	mustInstall(t, r)
+	mustUninstall(t, r)
+	same(t, "uninstalled", tree(t, r.Root), before)
+}
+
+// TestRuntimeDefaultLater: --set-default on top of an installation, and what was there before is brought back.
+func TestRuntimeDefaultLater(t *testing.T) {
+	for engine, files := range map[Engine]map[string]string{
+		Docker: {dockerPath: `{"default-runtime": "runc"}`}, Containerd: {containerdPath: version2}, CRIO: nil, Podman: nil,
+	} {
+		t.Run(string(engine), func(t *testing.T) {
+			r := runtimeRequest(t, files, engine)
+			before := tree(t, r.Root)
+			mustInstall(t, r)
+			r.SetDefault = true
+			mustInstall(t, r)
+			got := tree(t, r.Root)
+			r.SetDefault = false
+			write(t, filepath.Join(r.Binary, runtimeProgram), "runtime 1", 0o755)
+			mustInstall(t, r)
+			same(t, "once more without", tree(t, r.Root), got)
+			mustUninstall(t, r)
+			same(t, "uninstalled", tree(t, r.Root), before)
+		})
+	}
+}
+
+// TestRuntimeChangedMeanwhile: what others changed stays, and mcpnet's part goes where it is still its own.
+func TestRuntimeChangedMeanwhile(t *testing.T) {
+	ours := `"mcpnet":{"path":"` + runtimePath + `"},"mcpnet-default":{"path":"` + defaultPath + `"}`
+	for name, c := range map[string]struct {
+		path   string
+		change func(string) string
+		left   string // what the file is afterwards; empty: mcpnet's part stays
+		reason string
+	}{
+		"docker reformatted": {dockerPath, func(string) string {
+			return `{"default-runtime":"mcpnet-default","runtimes":{` + ours + `},"debug":true}`
+		}, `{"debug":true}`, ""},
+		"docker added": {dockerPath, func(s string) string { return strings.Replace(s, "{\n", "{\n    \"x\": 1,\n", 1) },
+			"{\n    \"x\": 1\n}\n", ""},
+		"docker own runtime": {dockerPath, func(string) string { return `{"runtimes":{"x":{},` + ours + `}}` }, `{"runtimes":{"x":{}}}`, ""},
+		"docker default":     {dockerPath, func(s string) string { return strings.Replace(s, `: "mcpnet-default"`, `: "runc"`, 1) }, "{\n    \"default-runtime\": \"runc\"\n}\n", ""},
+		"docker gone":        {dockerPath, func(string) string { return `{"a": 1}` }, `{"a": 1}`, ""},
+		"docker changed":     {dockerPath, func(s string) string { return strings.Replace(s, runtimePath+`"`, `/y"`, 1) }, "", "another runtimes.mcpnet"},
+		"docker named":       {dockerPath, func(s string) string { return strings.Replace(s, `: "mcpnet-default"`, `: "mcpnet"`, 1) }, "", "as its default-runtime"},
+		"docker broken":      {dockerPath, func(s string) string { return s + "x" }, "", "not valid JSON"},
+		"containerd around": {containerdPath, func(s string) string {
+			return "# mine\n" + s + "[debug]\nlevel = \"info\"\n"
+		}, "# mine\nversion = 2\n[debug]\nlevel = \"info\"\n", ""},
+		"containerd changed": {containerdPath, func(s string) string { return strings.Replace(s, runtimePath, "/y", 1) }, "", "changed where mcpnet's part is"},
+		"containerd gone":    {containerdPath, func(string) string { return "version = 2\n[debug]\n" }, "version = 2\n[debug]\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine := map[string]Engine{dockerPath: Docker, containerdPath: Containerd}[c.path]
+			r := runtimeRequest(t, nil, engine)
+			r.SetDefault = true
+			mustInstall(t, r)
+			changed := c.change(read(t, r, c.path))
+			write(t, filepath.Join(r.Root, c.path), changed, 0o644)
+			result := mustUninstall(t, r)
+			if complete := c.left != ""; result.Complete() != complete {
+				t.Errorf("%v", result.Actions)
 			}
-			r.Force = true
-			if _, err := Install(r); (err == nil) != tt.force {
-				t.Errorf("with --force: %v", err)
+			if want := map[bool]string{true: changed, false: c.left}[c.left == ""]; read(t, r, c.path) != want {
+				t.Errorf("left:\n%s\nwant:\n%s", read(t, r, c.path), want)
+			}
+			if a := action(t, result, c.path); !strings.Contains(a.Reason, c.reason) {
+				t.Errorf("%v", a)
+			}
+			if _, there := tree(t, r.Root)[runtimePath]; there != (c.left == "") {
+				t.Errorf("the program is there: %v", there)
 			}
 		})
 	}
 }
 
-// TestRuntimeLink: a configuration that is a link is nobody's to replace.
-func TestRuntimeLink(t *testing.T) {
-	r := runtimeRequest(t, map[string]string{"/srv/daemon.json": "{}"}, Docker)
-	check(t, os.MkdirAll(filepath.Join(r.Root, "/etc/docker"), 0o755))
-	check(t, os.Symlink("../../srv/daemon.json", filepath.Join(r.Root, daemonJSON)))
-	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "symbolic link") {
-		t.Errorf("got %v", err)
-	}
-}
-
-// TestRuntimePrograms come with the first engine and go with the last.
-func TestRuntimePrograms(t *testing.T) {
-	r := runtimeRequest(t, nil, CRIO, Podman)
-	r.SetDefault, r.Hooks = true, true
-	before := tree(t, r.Root)
-	_, err := Install(r)
-	check(t, err)
-	installed := tree(t, r.Root)
-	for path, text := range map[string]string{
-		crioDropIn: `default_runtime = "mcpnet-default"`, podmanDropIn: hooksDir, hooksDir + "/90-mcpnet-precreate.json": `"precreate"`,
-		hooksDir + "/91-mcpnet-verify.json": `"createRuntime"`, runtimePath: "runtime 1", selectivePath: "runtime 1",
-	} {
-		if !strings.Contains(installed[path], text) {
-			t.Errorf("%s lacks %s: %s", path, text, installed[path])
+// TestRuntimeDefaultByHand: containerd would not start without the runtime that its default names.
+func TestRuntimeDefaultByHand(t *testing.T) {
+	for _, text := range []string{version2Table, version3} {
+		r := runtimeRequest(t, map[string]string{containerdPath: text}, Containerd)
+		mustInstall(t, r)
+		named := strings.Replace(read(t, r, containerdPath), `snapshotter = "overlayfs"`, `default_runtime_name = "mcpnet"`, 1)
+		named = strings.Replace(named, "'runc'", "'mcpnet-default'", 1)
+		write(t, filepath.Join(r.Root, containerdPath), named, 0o640)
+		result := mustUninstall(t, r)
+		for _, a := range result.Actions {
+			if a.Verb != Leave && a.Part != Runtime {
+				t.Errorf("%v", a)
+			}
+		}
+		wantPrograms(t, r)
+		write(t, filepath.Join(r.Root, containerdPath), strings.NewReplacer("'mcpnet-default'", "'runc'", `= "mcpnet"`, `= "runc"`).Replace(named), 0o640)
+		if result := mustUninstall(t, r); !result.Complete() {
+			t.Errorf("%v", result.Actions)
 		}
 	}
-	_, err = Uninstall(Request{Root: r.Root, Parts: []Part{Podman}})
-	check(t, err)
-	if left := tree(t, r.Root); left[runtimePath] == "" || left[crioDropIn] == "" || left[podmanDropIn] != "" {
-		t.Errorf("Podman's end leaves %v", left)
+}
+
+// TestRuntimeOneOfSeveral: the programs stay as long as an engine's configuration names them.
+func TestRuntimeOneOfSeveral(t *testing.T) {
+	r := runtimeRequest(t, nil, Engines...)
+	r.Hooks = true
+	result := mustInstall(t, r)
+	hook := hooksDir + "/90-mcpnet-precreate.json"
+	for path, verb := range map[string]Verb{dockerPath: Write, containerdPath: Write, crioPath: Write, podmanPath: Write, hook: Write, runtimePath: Write, defaultPath: Write} {
+		if a := action(t, result, path); a.Verb != verb {
+			t.Errorf("%v", a)
+		}
 	}
-	_, err = Uninstall(Request{Root: r.Root})
-	check(t, err)
-	if diff := cmp.Diff(before, tree(t, r.Root)); diff != "" {
-		t.Errorf("left: %s", diff)
+	r.Hooks = false
+	for _, e := range Engines {
+		wantPrograms(t, r)
+		r.Engines = []Engine{e}
+		if result := mustUninstall(t, r); !result.Complete() {
+			t.Errorf("%v", result.Actions)
+		}
+	}
+	same(t, "all", tree(t, r.Root), map[string]string{})
+}
+
+// TestRuntimeOrder: what is named is there before it is named, and as long as it is.
+func TestRuntimeOrder(t *testing.T) {
+	r := runtimeRequest(t, map[string]string{containerdPath: version3}, Engines...)
+	r.Hooks = true
+	in := mustInstall(t, r).Actions
+	r.Engines, r.Hooks = nil, false
+	out := mustUninstall(t, r).Actions
+	at := func(actions []Action, path string) int {
+		return slices.IndexFunc(actions, func(a Action) bool { return a.Path == path && a.Verb != MakeDirectory })
+	}
+	for _, pair := range [][2]string{
+		{runtimePath, dockerPath}, {defaultPath, crioPath}, {runtimePath, containerdDropin}, {containerdDropin, containerdPath},
+		{runtimePath, hooksDir + "/91-mcpnet-verify.json"}, {hooksDir + "/91-mcpnet-verify.json", podmanPath},
+	} {
+		if at(in, pair[0]) >= at(in, pair[1]) {
+			t.Errorf("installing: %s comes after %s", pair[0], pair[1])
+		}
+		if at(out, pair[0]) <= at(out, pair[1]) {
+			t.Errorf("uninstalling: %s comes before %s", pair[0], pair[1])
+		}
+	}
+	if in[len(in)-1].Verb != Record {
+		t.Errorf("the record is not last: %v", in[len(in)-1])
 	}
 }
 
-// TestRuntimeDryRun shows the difference and changes nothing.
-func TestRuntimeDryRun(t *testing.T) {
-	r := runtimeRequest(t, map[string]string{daemonJSON: "{\n  \"debug\": true\n}\n"}, Docker)
-	r.DryRun = true
-	before := tree(t, r.Root)
-	result, err := Install(r)
-	check(t, err)
-	var diff string
-	for _, a := range result.Actions {
-		diff += a.Diff
+// TestRuntimeKilled: a process that was killed before it recorded anything leaves what the next one takes for its own.
+func TestRuntimeKilled(t *testing.T) {
+	for engine, files := range map[Engine]map[string]string{
+		Docker: {dockerPath: "{\n  \"debug\": true\n}\n"}, Containerd: {containerdPath: version2Table}, Podman: nil,
+	} {
+		r := runtimeRequest(t, files, engine)
+		r.SetDefault = true
+		before := tree(t, r.Root)
+		mustInstall(t, r)
+		check(t, os.Remove(filepath.Join(r.Root, manifestPath)))
+		check(t, os.Remove(filepath.Join(r.Root, defaultPath)))
+		for path, verb := range verbsOf(mustInstall(t, r)) {
+			if verb != Unchanged && path != defaultPath && path != manifestPath {
+				t.Errorf("%s: %s %s", engine, verb, path)
+			}
+		}
+		mustUninstall(t, r)
+		for path, text := range before {
+			if now := tree(t, r.Root)[path]; now != text {
+				t.Errorf("%s: %q, was %q", path, now, text)
+			}
+		}
 	}
-	if !strings.Contains(diff, "+++ b/etc/docker/daemon.json") || !strings.Contains(diff, runtimePath) {
-		t.Errorf("difference: %s", diff)
+}
+
+// TestRuntimeImportsAreAsked: what an import says of the default runtime holds for ours, too.
+func TestRuntimeImportsAreAsked(t *testing.T) {
+	r := runtimeRequest(t, map[string]string{
+		containerdPath:                        "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n",
+		"/etc/containerd/conf.d/50-mine.toml": version3,
+	}, Containerd)
+	mustInstall(t, r)
+	if text := read(t, r, containerdDropin); strings.Count(text, "SystemdCgroup = true") != 2 {
+		t.Error(text)
 	}
-	if diff := cmp.Diff(before, tree(t, r.Root)); diff != "" {
-		t.Errorf("changed: %s", diff)
+}
+
+// TestRuntimeDiff: the diff of each configuration file, in the form that patch(1) takes.
+func TestRuntimeDiff(t *testing.T) {
+	r := runtimeRequest(t, map[string]string{dockerPath: "{\n  \"debug\": true\n}\n"}, Docker, CRIO)
+	result := mustInstall(t, r)
+	want := "--- " + dockerPath + "\n+++ " + dockerPath + `
+@@ -1,3 +1,7 @@
+ {
+-  "debug": true
++  "debug": true,
++  "runtimes": {
++    "mcpnet": {"path": "` + runtimePath + `"},
++    "mcpnet-default": {"path": "` + defaultPath + `"}
++  }
+ }
+`
+	if got := action(t, result, dockerPath).Diff; got != want {
+		t.Errorf("%s", got)
 	}
+	if got := action(t, result, crioPath).Diff; !strings.HasPrefix(got, "--- /dev/null\n+++ "+crioPath+"\n@@ -0,0 +1") {
+		t.Errorf("%s", got)
+	}
+	if got := action(t, result, runtimePath).Diff; got != "" {
+		t.Errorf("a program's: %s", got)
+	}
+	out := mustUninstall(t, r)
+	if got := action(t, out, crioPath).Diff; !strings.Contains(got, "+++ /dev/null\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestRuntimeNext: which engine has to read what anew.
+func TestRuntimeNext(t *testing.T) {
+	var actions []Action
+	for _, e := range Engines {
+		actions = append(actions, Action{Verb: Edit, Part: e.part()})
+	}
+	want := []string{"systemctl reload docker", "systemctl restart containerd", "systemctl restart crio"}
+	if got := installed("/", actions); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	want[0] = "systemctl restart docker" // which keeps a runtime that it knows when it only reloads
+	if got := uninstalled("/", actions); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := append(installed("/mnt", actions), installed("/", []Action{{Verb: Unchanged, Part: Docker.part()}, {Verb: Replace, Part: Runtime}})...); got != nil {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestRuntimeUsage(t *testing.T) {
+	for name, c := range map[string]struct {
+		r    Request
+		want string
+	}{
+		"unknown engine":      {Request{Root: "/", Engines: []Engine{"lxc"}}, `--runtime "lxc" is no engine`},
+		"default of none":     {Request{Root: "/", Parts: []Part{CNI}, SetDefault: true}, "--set-default goes with --runtime"},
+		"hooks of another":    {Request{Root: "/", Engines: []Engine{CRIO}, Hooks: true}, "--hooks goes with --runtime podman"},
+		"one for two sources": {Request{Root: "/tmp", Parts: []Part{CNI}, Engines: []Engine{CRIO}, Binary: "/bin/true"}, "holds both"},
+	} {
+		_, err := Install(c.r)
+		var usage UsageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestRuntimeHooks: never in a directory that CRI-O reads, and with Podman's own directories named beside it.
+func TestRuntimeHooks(t *testing.T) {
+	r := runtimeRequest(t, nil, Podman)
+	r.Hooks = true
+	mustInstall(t, r)
+	if text := read(t, r, podmanPath); !strings.Contains(text, "[engine]\nhooks_dir = [\"/usr/share/containers/oci/hooks.d\", \"/etc/containers/oci/hooks.d\", \""+hooksDir+"\"]\n[engine.runtimes]") {
+		t.Error(text)
+	}
+	if text := read(t, r, hooksDir+"/91-mcpnet-verify.json"); !strings.Contains(text, `"createRuntime"`) || !strings.Contains(text, `"always": true`) {
+		t.Error(text)
+	}
+	r.Hooks = false
+	mustUninstall(t, r)
+	same(t, "uninstalled", tree(t, r.Root), map[string]string{})
 }

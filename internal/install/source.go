@@ -19,8 +19,9 @@ var unit []byte
 
 // packages are what the programs are built from.
 var packages = map[string]string{
-	cniProgram:    "github.com/mcpnet/mcpnet/cni",
-	pluginProgram: "github.com/mcpnet/mcpnet/plugin", runtimeProgram: "github.com/mcpnet/mcpnet/hook",
+	cniProgram:     "github.com/mcpnet/mcpnet/cni",
+	pluginProgram:  "github.com/mcpnet/mcpnet/plugin",
+	runtimeProgram: "github.com/mcpnet/mcpnet/hook",
 }
 
 // program is an executable that was found.
@@ -63,7 +64,7 @@ func (r Request) load(name string) (program, error) {
 // needed names the programs of all parts.
 func (r Request) needed() []string {
 	var names []string
-	for _, p := range r.Parts {
+	for _, p := range r.programParts() {
 		if !slices.Contains(names, p.program()) {
 			names = append(names, p.program())
 		}
