@@ -54,6 +54,7 @@ const (
 	zeroMAC  = "the bridge plugin cannot use a bridge that lost its last port before it got its address: the hardware address is zero then"
 	bridge1  = "the bridge plugin comes first and reads CNI_ARGS"
 	parallel = "the bridge plugin's DEL fails when another takes the interface away meanwhile; runtimes must not do that"
+	newMAC   = "the bridge plugin gives the next holder of an address another hardware address, and neighbours keep the old one for up to 45 s (base_reachable_time)"
 	readable = "the bridge plugin's DEL wants a configuration that is right"
 
 	twoAnswers = "the bridge plugin attaches the host to itself, prints the result, and the library an error behind it"
@@ -76,6 +77,7 @@ var controlDeviates = append([]deviation{
 	{row: "kill -9 in the middle of an ADD beside others", shows: "left: address", why: orphans, maybe: true},
 	{row: "kill -9 in the middle of an ADD beside others", shows: "duplicate allocation is not allowed", why: orphans, maybe: true},
 	{row: "the same DEL from five at once", shows: "no such device", why: parallel, maybe: true},
+	{row: "DEL of the gateway before its servers", shows: "traffic to the next gateway", why: newMAC, maybe: true},
 	{row: "wrong input: a namespace that is a file", shows: "DEL after the refused ADD: ", why: "the bridge plugin's DEL takes a namespace that is gone, but not this"},
 	{row: "wrong input: no ranges", shows: "DEL after the refused ADD: ", why: "host-local's DEL wants a configuration that is right"},
 	{row: "wrong input: bridge is a number", shows: "DEL after the refused ADD: ", why: readable},
