@@ -69,5 +69,9 @@ func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.At
 	if err := word.Forget(a.ID); err != nil {
 		return n, a.Endpoint, err
 	}
-	return e.Attach(ctx, n, a)
+	n, p, err := e.Attach(ctx, n, a)
+	if err == nil && n.Examined(p) {
+		_ = word.Knock() // the service looks by itself, too, in seconds
+	}
+	return n, p, err
 }

@@ -18,7 +18,7 @@ func keep(ctx context.Context, c config, log *slog.Logger) error {
 	for owner, dir := range operator.Shared {
 		log := log.With("surface", owner)
 		w := newWatchman(log, c.word)
-		e, err := engine.Open(ctx, engine.Config{StoreDir: filepath.Join(c.store, dir), NetNS: c.netns, Owner: owner, Shared: true, OnChange: w.poke, Log: log})
+		e, err := engine.Open(ctx, engine.Config{StoreDir: filepath.Join(c.store, dir), NetNS: c.netns, Owner: owner, Shared: true, Log: log})
 		if err != nil {
 			return fmt.Errorf("%s networks: %w", owner, err)
 		}

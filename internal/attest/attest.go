@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,8 +74,22 @@ func (w Word) Hardened(container string) (h Hardened, ok bool, err error) {
 // ForgetContainer takes the word about a container back. None is no error.
 func (w Word) ForgetContainer(container string) error { return w.containers().remove(container) }
 
-// Watch tells the endpoint of each attestation that is left, until the context ends. It makes the directory.
-func (w Word) Watch(ctx context.Context, attested func(endpoint string)) error {
+// knock begins the name of a file that says nothing but that somebody is there.
+const knock = "knock"
+
+// Knock asks whoever watches to look at an endpoint that is new. Where nobody does, nothing happens.
+func (w Word) Knock() error {
+	path := filepath.Join(string(w.endpoints()), fmt.Sprintf("%s.%d", knock, os.Getpid()))
+	err := os.WriteFile(path, nil, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(err, os.Remove(path))
+}
+
+// Watch tells the endpoint of each attestation that is left, and "" for each knock, until the context ends. It makes the
+// directory.
+func (w Word) Watch(ctx context.Context, heard func(endpoint string)) error {
 	dir := string(w.endpoints())
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("attestations: %w", err)
@@ -98,11 +113,23 @@ func (w Word) Watch(ctx context.Context, attested func(endpoint string)) error {
 			if event.Name == dir && event.Has(fsnotify.Remove) {
 				return fmt.Errorf("attestations: %s was removed", dir)
 			}
-			if name, whole := strings.CutSuffix(filepath.Base(event.Name), suffix); whole && event.Has(fsnotify.Create) {
-				attested(name)
+			if endpoint, ok := said(event); ok {
+				heard(endpoint)
 			}
 		case err := <-watcher.Errors:
 			return fmt.Errorf("attestations: %w", err)
 		}
 	}
+}
+
+// said reads an event of the directory; what is being written is no word yet.
+func said(e fsnotify.Event) (endpoint string, ok bool) {
+	name := filepath.Base(e.Name)
+	if !e.Has(fsnotify.Create) || strings.HasPrefix(name, ".") {
+		return "", false
+	}
+	if strings.HasPrefix(name, knock+".") {
+		return "", true
+	}
+	return strings.CutSuffix(name, suffix)
 }

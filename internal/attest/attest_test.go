@@ -76,6 +76,18 @@ func TestWatch(t *testing.T) {
 		}
 		break
 	}
+	check(t, w.Knock())
+	for got := range seen { // behind what was attested before
+		if got == "" {
+			break
+		}
+		if got != "e" {
+			t.Errorf("a knock is told as %q", got)
+		}
+	}
 	stop()
 	check(t, <-ended)
+	if err := attest.In(filepath.Join(t.TempDir(), "nobody")).Knock(); err != nil {
+		t.Errorf("where nobody is: %v", err)
+	}
 }

@@ -32,8 +32,6 @@ type Config struct {
 	Shared bool
 	// OnForget, if set, is told of each endpoint that is given up because its wire is gone: its address is free.
 	OnForget func(topology.Endpoint)
-	// OnChange, if set, is told that Watch saw rules or links change. It must not wait.
-	OnChange func()
 	Log      *slog.Logger
 	// OnStep, if set, is called before and after every step: a test ends the process there.
 	OnStep func(plan.Step)
@@ -47,7 +45,6 @@ type Engine struct {
 	lock     chan struct{} // holds one token; taken with a context, so that no call waits for ever
 	onStep   func(plan.Step)
 	onForget func(topology.Endpoint)
-	onChange func()
 
 	ns       ns.Handle
 	store    *store.Store
@@ -80,15 +77,12 @@ type endpoint struct {
 
 // Open opens the store and the kernel's interfaces. Nothing in the kernel changes before Start.
 func Open(ctx context.Context, c Config) (*Engine, error) {
-	e := &Engine{owner: c.Owner, shared: c.Shared, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, onForget: c.OnForget, onChange: c.OnChange, networks: map[string]*network{}}
+	e := &Engine{owner: c.Owner, shared: c.Shared, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, onForget: c.OnForget, networks: map[string]*network{}}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
 	if e.onForget == nil {
 		e.onForget = func(topology.Endpoint) {}
-	}
-	if e.onChange == nil {
-		e.onChange = func() {}
 	}
 	e.lock <- struct{}{}
 	if err := e.open(ctx, c); err != nil {

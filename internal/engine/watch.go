@@ -18,7 +18,6 @@ const (
 func (e *Engine) Watch(ctx context.Context) {
 	lost := make(chan struct{}, 1)
 	changed := func() {
-		e.onChange()
 		select {
 		case lost <- struct{}{}:
 		default:

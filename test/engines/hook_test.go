@@ -64,7 +64,7 @@ func wantHard(t *testing.T, what, status string) {
 func wantAdmission(t *testing.T, e executor, address string, state topology.AdmissionState, reason string) {
 	t.Helper()
 	var last engine.EndpointStatus
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		out, err := e.Exec("mcpnet", "status", "--json")
 		var s struct{ Networks []engine.NetworkStatus }
 		if json.Unmarshal([]byte(out), &s) != nil {
@@ -160,8 +160,12 @@ func podmanStory(t *testing.T, l *podmanLab) {
 	reaches("runtime", true)
 
 	// By hand, and not at all.
+	began := time.Now()
 	run("by-hand", "172.20.240.3", hardByHand...)
 	wantAdmission(t, l, "172.20.240.3", topology.Conforms, "")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("let in after %v: the service did not hear of it", took)
+	}
 	reaches("by-hand", true)
 	run("plain", "172.20.240.4")
 	wantAdmission(t, l, "172.20.240.4", topology.Violates, "holds")
