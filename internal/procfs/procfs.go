@@ -34,12 +34,7 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 		if err != nil {
 			continue
 		}
-		inode, ok := netns(pid)
-		if !ok || !wanted[inode] {
-			continue
-		}
-		// A process may end at any time, and is then none.
-		if p, ok := process(pid); ok {
+		for inode, p := range threads(pid, wanted) {
 			out[inode] = append(out[inode], p)
 		}
 	}
@@ -49,8 +44,36 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 // NetNS is the path of a process's network namespace.
 func NetNS(pid int) string { return filepath.Join(root, strconv.Itoa(pid), "ns/net") }
 
-func netns(pid int) (inode uint64, ok bool) {
-	link, err := os.Readlink(NetNS(pid))
+// threads sums a process's threads up by their network namespaces: capabilities, no_new_privileges and namespace are each
+// thread's own. One may end at any time, and is then none.
+func threads(pid int, wanted map[uint64]bool) map[uint64]admission.Process {
+	dir := filepath.Join(root, strconv.Itoa(pid), "task")
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	out := map[uint64]admission.Process{}
+	for _, task := range tasks {
+		inode, ok := netns(filepath.Join(dir, task.Name()))
+		if !ok || !wanted[inode] {
+			continue
+		}
+		status, err := os.ReadFile(filepath.Join(dir, task.Name(), "status"))
+		if err != nil {
+			continue
+		}
+		p := parseStatus(status)
+		if before, known := out[inode]; known {
+			p.Caps, p.Sealed = p.Caps|before.Caps, p.Sealed && before.Sealed
+		}
+		p.PID, p.Start = pid, started(pid)
+		out[inode] = p
+	}
+	return out
+}
+
+func netns(dir string) (inode uint64, ok bool) {
+	link, err := os.Readlink(filepath.Join(dir, "ns/net"))
 	if err != nil {
 		return 0, false
 	}
@@ -58,19 +81,12 @@ func netns(pid int) (inode uint64, ok bool) {
 	return inode, n == 1 && err == nil
 }
 
-func process(pid int) (p admission.Process, ok bool) {
-	dir := filepath.Join(root, strconv.Itoa(pid))
-	status, err := os.ReadFile(filepath.Join(dir, "status"))
+func started(pid int) uint64 {
+	stat, err := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return p, false
+		return 0
 	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		return p, false
-	}
-	p = parseStatus(status)
-	p.PID, p.Start = pid, startOf(stat)
-	return p, true
+	return startOf(stat)
 }
 
 // capSets is how many sets of capabilities a process has (capabilities(7)).
