@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpnet/mcpnet/internal/oci"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/store"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // Docker gives an OCI runtime neither names nor labels nor networks. Its own record of a container lies beside the files
@@ -86,65 +88,100 @@ func readRecord(root, id string) (record, error) {
 // plain are network modes that are never an mcpnet network.
 var plain = []string{"", "default", "bridge", "host", "none"}
 
-// place finds the container's mcpnet networks.
+// place finds the container's mcpnet networks. A document that cannot be read is no reason to stop containers of other networks:
+// start looks again, at the wires that are there by then.
 func (r record) place() (place, error) {
-	if target, shares := strings.CutPrefix(r.mode, "container:"); shares {
-		return r.sharedPlace(target)
+	owner, err := r.owner()
+	if err != nil {
+		return place{}, err
 	}
-	named := map[string]endpointRecord{}
-	for name, e := range r.networks {
-		named[name] = e
+	p := owner.named()
+	if len(p.servers()) == 0 {
+		return p, nil
 	}
-	if _, known := named[r.mode]; !known && len(named) == 0 {
-		named[r.mode] = endpointRecord{}
-	}
-	all, unknown := r.known()
-	var p place
-	for name, e := range named {
-		if slices.Contains(plain, name) {
-			continue
-		}
-		if unknown != nil {
-			return p, unreadable(unknown)
-		}
-		for _, n := range all {
-			if n.ID == e.NetworkID || n.ID == name || n.Name == name {
-				p.members = append(p.members, member{network: n.Network, trusted: e.isGateway(n)})
-			}
-		}
-	}
-	if len(p.servers()) > 0 && len(named) > 1 && p.enforced() {
-		p.problems = append(p.problems, fmt.Sprintf("is on %d networks", len(named)))
+	switch {
+	case owner.id != r.id:
+		p.problems = append(p.problems, fmt.Sprintf("shares the network namespace of container %.12s", owner.id))
+	case len(owner.networks) > 1 && p.enforced():
+		p.problems = append(p.problems, fmt.Sprintf("is on %d networks", len(owner.networks)))
 	}
 	return p, nil
 }
 
-// sharedPlace is that of the container whose network namespace this one joins.
-func (r record) sharedPlace(target string) (place, error) {
-	other, err := readRecord(r.root, target)
-	if err != nil {
-		return place{}, err
+// mostSharers bounds a chain of containers of which each joins the network namespace of the next. Docker does not.
+const mostSharers = 16
+
+// owner is the container whose network namespace this one joins, or itself.
+func (r record) owner() (record, error) {
+	for range mostSharers {
+		target, shares := strings.CutPrefix(r.mode, "container:")
+		if !shares {
+			return r, nil
+		}
+		next, err := readRecord(r.root, target)
+		if err != nil {
+			return r, fmt.Errorf("network namespace of container %.12s: %w", target, err)
+		}
+		r = next
 	}
-	if strings.HasPrefix(other.mode, "container:") {
-		return place{}, nil // the engine refuses that
-	}
-	p, err := other.place()
-	if len(p.servers()) > 0 {
-		p.problems = append(p.problems, fmt.Sprintf("shares the network namespace of container %.12s", target))
-	}
-	return p, err
+	return r, fmt.Errorf("network namespace of container %.12s: too many containers share it, each that of the next", r.id)
 }
 
-// known reads all networks of Docker's plugin.
-func (r record) known() (all []store.Network, err error) {
-	for _, s := range stores(r.root) {
-		networks, err := s.Networks()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, networks...)
+const (
+	// nameTime is how long a network that was just made may take to get the name that the user knows it by: Docker tells a
+	// driver only its id.
+	nameTime  = 3 * time.Second
+	namePause = 30 * time.Millisecond
+)
+
+// named finds the container's networks among mcpnet's.
+func (r record) named() (p place) {
+	wanted := map[string]endpointRecord{}
+	for name, e := range r.networks {
+		wanted[name] = e
 	}
-	return all, nil
+	if len(wanted) == 0 {
+		wanted[r.mode] = endpointRecord{}
+	}
+	for _, name := range plain {
+		delete(wanted, name)
+	}
+	for end := time.Now().Add(nameTime); len(wanted) > 0; time.Sleep(namePause) {
+		p = place{}
+		unnamed := false
+		all := r.known()
+		for name, e := range wanted {
+			found := false
+			for _, n := range all {
+				if e.isOn(name, n) {
+					found = true
+					p.members = append(p.members, member{network: n.Network, trusted: e.isGateway(n)})
+				}
+			}
+			unnamed = unnamed || !found && slices.ContainsFunc(all, func(n store.Network) bool { return n.Name == "" })
+		}
+		if !unnamed || time.Now().After(end) {
+			break
+		}
+	}
+	return p
+}
+
+// partialID is the fewest digits of an id that people write.
+const partialID = 4
+
+// isOn tells whether a network of the record is one of mcpnet's: by its id, its name, or the part of its id that the user wrote.
+func (e endpointRecord) isOn(name string, n store.Network) bool {
+	return n.ID == e.NetworkID || n.ID == name || n.Name == name || (len(name) >= partialID && strings.HasPrefix(n.ID, name))
+}
+
+// known are all networks of Docker's plugin whose documents can be read.
+func (r record) known() (all []store.Network) {
+	for _, s := range stores(r.root) {
+		networks, _ := s.Networks()
+		all = append(all, slices.DeleteFunc(networks, func(n store.Network) bool { return n.Owner != topology.OwnerDocker })...)
+	}
+	return all
 }
 
 // isGateway reports whether the user made the container a gateway: by its role, or by asking for a gateway's address.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -92,6 +93,9 @@ func placeOf(d *oci.Document, id string) (place, error) {
 
 // placeIn finds the mcpnet networks that lead into a network namespace. What leads out beside them is a problem.
 func placeIn(path string, stores []*store.Store) (p place, err error) {
+	if isOwn(path) {
+		return p, nil // the host's, into which no wire leads: a container's end may be there for a moment
+	}
 	h, err := ns.Open(path)
 	if err != nil {
 		return p, err
@@ -142,23 +146,32 @@ func storesFor(d *oci.Document, id string) []*store.Store {
 	return stores(record.root)
 }
 
+// isOwn tells whether a namespace is that of this process, which an engine starts in the host's.
+func isOwn(path string) bool {
+	one, err1 := os.Stat(path)
+	own, err2 := os.Stat("/proc/self/ns/net")
+	return err1 == nil && err2 == nil && os.SameFile(one, own)
+}
+
 func findEndpoint(stores []*store.Store, id string) (member, error) {
 	var dirs []string
+	var failed []error
 	for _, s := range stores {
 		networks, err := s.Networks()
-		if err != nil {
-			return member{}, unreadable(err)
-		}
+		failed = append(failed, err)
 		for _, n := range networks {
 			p, err := s.Endpoint(n.ID, id)
 			if err == nil {
 				return member{n.Network, id, p.Role != topology.RoleServer}, nil
 			}
 			if !errors.Is(err, fs.ErrNotExist) {
-				return member{}, unreadable(err)
+				failed = append(failed, err)
 			}
 		}
 		dirs = append(dirs, s.Dir())
+	}
+	if err := errors.Join(failed...); err != nil {
+		return member{}, unreadable(err)
 	}
 	return member{}, fmt.Errorf("the container's interface belongs to mcpnet endpoint %.12s, of which there is no document in %s: start mcpnet's plugin, which makes it anew",
 		id, strings.Join(dirs, ", "))

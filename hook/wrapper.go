@@ -160,7 +160,28 @@ func (w wrapper) start() error {
 			return err
 		}
 	}
+	if w.selective && !hardened {
+		if err := missed(d, p, w.call.ID()); err != nil {
+			return err
+		}
+	}
 	return admit(d, p, w.call.ID())
+}
+
+// missed stops a server that was not known to be one when it was created, so that it holds what it was not to hold. Whatever
+// the network's mode is: a default runtime that lets such a container pass would be none.
+func missed(d *oci.Document, p place, id string) error {
+	for _, m := range p.servers() {
+		excess, err := d.Excess(m.network.Policy.Caps)
+		if err != nil {
+			return err
+		}
+		if len(excess) > 0 {
+			return fmt.Errorf("container %.12s%s was not known to be on an mcpnet network when it was created, and %s. Remedy: start it once more, or with --runtime mcpnet",
+				id, p.where(), strings.Join(excess, "; "))
+		}
+	}
+	return nil
 }
 
 // forget takes back what start has said. An engine removes containers whatever that meets.

@@ -159,7 +159,8 @@ func TestDockerRecord(t *testing.T) {
 		"gateway by role":  {network("enforce"), `{"mcp-secure":{"DriverOpts":{"mcpnet.role":"gateway"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
 		"two networks":     {network("enforce"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, false, "on 2 networks"},
 		"two, audited":     {network("audit"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
-		"unreadable store": {`{"schema":9}`, `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, "network.json"},
+		"part of the id":   {network("audit"), `{"neti":{}}`, `{"NetworkMode":"neti"}`, true, ""},
+		"unreadable store": {`{"schema":9}`, `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, ""}, // start refuses
 		"does not concern": {`{"schema":9}`, `{"bridge":{}}`, `{"NetworkMode":"default"}`, false, ""},
 		"broken record":    {network("audit"), `{`, `{}`, false, "config.v2.json"},
 	} {

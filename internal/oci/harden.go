@@ -100,24 +100,20 @@ func (d *Document) annotate(key, value string) error {
 	return d.root.put("annotations", annotations)
 }
 
-// Hardened gives the capabilities that a bundle was hardened to; ok is false where it was not.
+// Hardened gives the capabilities that a bundle was hardened to; ok is false where it was not. The mark alone says nothing:
+// users can write annotations, too.
 func (d *Document) Hardened() (allowed policy.Caps, ok bool, err error) {
 	annotations, err := d.root.child("annotations")
 	if err != nil {
 		return 0, false, fmt.Errorf("%s: %w", d.path, err)
 	}
-	raw, ok := annotations[CapsAnnotation]
-	if !ok {
+	var text string
+	raw, marked := annotations[CapsAnnotation]
+	if !marked || json.Unmarshal(raw, &text) != nil || allowed.UnmarshalText([]byte(text)) != nil {
 		return 0, false, nil
 	}
-	var text string
-	if err = json.Unmarshal(raw, &text); err == nil {
-		err = allowed.UnmarshalText([]byte(text))
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("%s: annotation %s: %w", d.path, CapsAnnotation, err)
-	}
-	return allowed, true, nil
+	excess, err := d.Excess(allowed)
+	return allowed, err == nil && len(excess) == 0, err
 }
 
 // Excess tells what a bundle's process holds beyond what is allowed; nothing where it conforms.

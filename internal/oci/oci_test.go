@@ -100,10 +100,12 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-func TestBrokenMark(t *testing.T) {
-	for _, mark := range []string{`"NONSENSE"`, `7`, `""`} {
-		if caps, ok, err := parse(t, `{"annotations":{"io.mcpnet.caps":`+mark+`}}`).Hardened(); err == nil {
-			t.Errorf("%s: %v %v", mark, caps, ok)
+// TestForgedMark: users can write annotations. Without what it says, the mark is none.
+func TestForgedMark(t *testing.T) {
+	for _, mark := range []string{`"NONSENSE"`, `7`, `""`, `"CHOWN"`, `"NET_RAW,NET_BIND_SERVICE"`} {
+		text := strings.Replace(bundle, `"mine":"stays"`, `"io.mcpnet.caps":`+mark, 1)
+		if caps, ok, err := parse(t, text).Hardened(); ok || err != nil {
+			t.Errorf("%s: %v %v %v", mark, caps, ok, err)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func OpenView(dir string) *Store { return &Store{dir: dir} }
 // Dir is the store's directory.
 func (s *Store) Dir() string { return s.dir }
 
-// Networks reads the document of every network; one that cannot be read is an error that names it.
+// Networks reads the document of every network. Those that cannot be read are an error that names them, beside the others.
 func (s *Store) Networks() (networks []Network, err error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "networks"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -24,15 +24,16 @@ func (s *Store) Networks() (networks []Network, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	var failed []error
 	for _, entry := range entries {
 		n, err := s.readNetwork(entry.Name())
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it is being made or removed
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it is being made or removed
+		case err != nil:
+			failed = append(failed, fmt.Errorf("store: %s: %w", s.networkPath(entry.Name()), err))
+		default:
+			networks = append(networks, n)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("store: %s: %w", s.networkPath(entry.Name()), err)
-		}
-		networks = append(networks, n)
 	}
-	return networks, nil
+	return networks, errors.Join(failed...)
 }

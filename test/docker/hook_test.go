@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -155,7 +157,10 @@ func TestRuntimeFails(t *testing.T) {
 	fails("selective", "OCI runtime")
 	script(`cp /tmp/kept ` + selectivePath + `; cd /var/lib/docker/plugins/*/propagated-mount/networks/*/ && cp network.json /tmp/network.json && echo '{' > network.json`)
 	fails("selective", "network.json")
-	l.MustDocker("run", "--rm", "--runtime", "selective", image, "true") // off mcpnet networks nobody has to know
+	l.MustDocker("network", "create", "plain")
+	for _, network := range []string{"bridge", "plain", "host"} { // off mcpnet networks nobody has to know
+		l.MustDocker("run", "--rm", "--runtime", "selective", "--network", network, image, "true")
+	}
 	script(`cd /var/lib/docker/plugins/*/propagated-mount/networks/*/ && cp /tmp/network.json network.json`)
 	l.MustDocker("run", "--rm", "--runtime", "selective", "--network", "mcp-secure", image, "true")
 }
@@ -171,6 +176,7 @@ func TestSelectiveFinds(t *testing.T) {
 			cases := map[string][]string{
 				"by id":              {"--network", id},
 				"by part of the id":  {"--network", id[:12]},
+				"part, with address": {"--network", id[:12], "--ip", "172.20.0.50"},
 				"own files":          {"--network", "mcp-secure", "-v", "/etc/passwd:/etc/resolv.conf", "-v", "/etc/passwd:/etc/hosts", "-v", "/etc/passwd:/etc/hostname"},
 				"init":               {"--network", "mcp-secure", "--init"},
 				"NNP off":            {"--network", "mcp-secure", "--security-opt", "no-new-privileges=false"},
@@ -229,5 +235,46 @@ networks:
 			l.endpoint(name, func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
 			l.MustDocker("compose", "-f", "/srv/compose.yaml", "down", "-t", "0")
 		})
+	}
+}
+
+// TestSelectiveFresh: a network that was just made has no name yet, as far as a driver is told.
+func TestSelectiveFresh(t *testing.T) {
+	for _, version := range versions() {
+		t.Run(version, func(t *testing.T) {
+			l := newHookLab(t, version, "selective", nil)
+			l.MustDocker("network", "create", "other")
+			for range 6 {
+				l.createNetwork("-o", "mcpnet.caps=none")
+				h := parseHeld(t, l.MustDocker("run", "--rm", "--network", "mcp-secure", image, "sh", "-c", cat))
+				if h.bounding != 0 || h.effective != 0 || !h.sealed {
+					t.Errorf("on a new network: %v", h)
+				}
+				if h := parseHeld(t, l.MustDocker("run", "--rm", "--network", "other", image, "sh", "-c", cat)); h.bounding == 0 || h.sealed {
+					t.Errorf("on another network: %v", h)
+				}
+				l.MustDocker("network", "rm", "mcp-secure")
+			}
+		})
+	}
+}
+
+// TestSelectiveHost: containers on the host's network start, whatever servers do beside them.
+func TestSelectiveHost(t *testing.T) {
+	l := newHookLab(t, versions()[len(versions())-1], "selective", nil)
+	l.createNetwork("-o", "mcpnet.caps.mode=enforce")
+	var group errgroup.Group
+	for network, runs := range map[string]int{"mcp-secure": 12, "host": 18} {
+		group.Go(func() error {
+			for range runs {
+				if _, err := l.Docker("run", "--rm", "--network", network, image, "true"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
