@@ -14,6 +14,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
+// recordTime bounds one inspect: the engine does not answer while it works on the container, and the others wait meanwhile.
+const recordTime = 500 * time.Millisecond
+
 // examiner collects the evidence about the containers of a Docker engine's endpoints (P10).
 type examiner struct {
 	engine *engine.Engine
@@ -95,13 +98,14 @@ func (x *examiner) examine(ctx context.Context, attachments []docker.Attachment)
 }
 
 func (x *examiner) evidence(ctx context.Context, e engine.Examined, a docker.Attachment) admission.Evidence {
-	others := slices.DeleteFunc(slices.Clone(a.Networks), func(name string) bool { return name == e.Network.Name || name == e.Network.ID })
-	evidence := admission.Evidence{Networks: others, Sharers: a.Sharers, Attested: x.attestedCaps(a)}
+	evidence := admission.Evidence{Networks: a.Others, Sharers: a.Sharers, Attested: x.attestedCaps(a)}
 	if evidence.Attested != nil {
 		return evidence
 	}
 	record, known := x.records[e.Endpoint.ID]
 	if !known {
+		ctx, cancel := context.WithTimeout(ctx, recordTime)
+		defer cancel()
 		var err error
 		if record, err = x.docker.Record(ctx, a.ContainerID); err != nil {
 			x.log.Debug("engine's record", "container", a.Container, "error", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -267,5 +268,5 @@ func (s *recorder) forget(ctx context.Context, p topology.Endpoint) error {
 		return nil
 	}
 	s.log.Info("endpoint removed: the engine does not know it", "endpoint", p.ID, "address", p.IP.String())
-	return s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID)
+	return errors.Join(s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID), s.examiner.word.Forget(p.ID))
 }

@@ -5,6 +5,7 @@ package admission
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
@@ -68,17 +69,17 @@ func knownOf(names []string) (all policy.Caps) {
 	return all
 }
 
-// sealed reports whether the container's processes can gain no privileges.
-func (r Record) sealed() bool {
+// sealed reports whether the container's processes can gain no privileges. The last of several options counts, as in Docker.
+func (r Record) sealed() (sealed bool) {
 	for _, o := range r.SecurityOpt {
-		switch strings.ReplaceAll(strings.ToLower(o), "=", ":") {
-		case "no-new-privileges", "no-new-privileges:true":
-			return true
-		case "no-new-privileges:false":
-			return false
+		name, value, valued := strings.Cut(strings.Replace(o, "=", ":", 1), ":")
+		if name != "no-new-privileges" {
+			continue
 		}
+		said, err := strconv.ParseBool(value)
+		sealed = !valued || (err == nil && said)
 	}
-	return false
+	return sealed
 }
 
 func (r Record) problems(allowed policy.Caps) (out []string) {
@@ -95,8 +96,8 @@ func (r Record) problems(allowed policy.Caps) (out []string) {
 		out[len(out)-1] += remedyFor(allowed)
 	}
 	for flag, mode := range map[string]string{"--pid": r.PID, "--ipc": r.IPC, "--uts": r.UTS} {
-		if mode == "host" {
-			out = append(out, fmt.Sprintf("shares a namespace of the host (drop %s host)", flag))
+		if mode == "host" || strings.HasPrefix(mode, "container:") {
+			out = append(out, fmt.Sprintf("shares a namespace of the host or of another container (drop %s %.22s)", flag, mode))
 		}
 	}
 	slices.Sort(out)

@@ -4,12 +4,14 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -17,7 +19,12 @@ import (
 )
 
 // Client is a connection to an engine.
-type Client struct{ api *client.Client }
+type Client struct {
+	api *client.Client
+	// owners are, by a container that shares a network namespace, the one whose it is: the containers in between may be gone
+	// by now. One goroutine at a time asks for attachments.
+	owners map[string]string
+}
 
 // Open prepares a client for the engine at a socket's path. Nothing is sent yet.
 func Open(socket string) (*Client, error) {
@@ -25,7 +32,7 @@ func Open(socket string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
-	return &Client{api}, nil
+	return &Client{api, map[string]string{}}, nil
 }
 
 // Close ends the connection.
@@ -93,8 +100,8 @@ type Attachment struct {
 	Asked bool
 	// Options are the endpoint's driver options.
 	Options map[string]string
-	// Networks are the names of all networks of the container.
-	Networks []string
+	// Others are the names of the container's other networks.
+	Others []string
 	// Sharers are the names of other running containers in its network namespace (--network container:ID).
 	Sharers []string
 }
@@ -105,32 +112,72 @@ func (c *Client) Attachments(ctx context.Context) ([]Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker: list containers: %w", err)
 	}
-	sharers := map[string][]string{}
-	for _, container := range listed.Items {
-		if target, shares := strings.CutPrefix(container.HostConfig.NetworkMode, "container:"); shares && container.State == "running" {
-			sharers[target] = append(sharers[target], containerName(container.Names))
-		}
-	}
+	sharers := c.sharers(listed.Items)
 	var out []Attachment
 	for _, container := range listed.Items {
 		if container.NetworkSettings == nil {
 			continue
 		}
-		var names []string
-		for name := range container.NetworkSettings.Networks {
-			names = append(names, name)
-		}
-		slices.Sort(names)
 		for _, e := range container.NetworkSettings.Networks {
 			if e == nil || e.EndpointID == "" {
 				continue
 			}
 			asked := e.IPAMConfig != nil && e.IPAMConfig.IPv4Address.IsValid() && e.IPAMConfig.IPv4Address == e.IPAddress
 			out = append(out, Attachment{NetworkID: e.NetworkID, EndpointID: e.EndpointID, Container: containerName(container.Names),
-				ContainerID: container.ID, Sharers: sharers[container.ID], Running: container.State == "running", Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Networks: names})
+				ContainerID: container.ID, Sharers: sharers[container.ID], Running: lives(string(container.State)), Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Others: others(container.NetworkSettings.Networks, e.NetworkID)})
 		}
 	}
 	return out, nil
+}
+
+// lives tells whether a container has processes. Those of a paused one go on when it is not watched any more.
+func lives(state string) bool {
+	return state == "running" || state == "paused" || state == "restarting"
+}
+
+// others names the networks but the one with an id.
+func others(all map[string]*network.EndpointSettings, id string) (names []string) {
+	for name, e := range all {
+		if e == nil || e.NetworkID != id {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// mostSharers bounds a chain of containers of which each joins the network namespace of the next.
+const mostSharers = 16
+
+// sharers names, by a container, the living ones that share its network namespace, directly or through others.
+func (c *Client) sharers(listed []container.Summary) map[string][]string {
+	target := map[string]string{}
+	for _, s := range listed {
+		if to, shares := strings.CutPrefix(s.HostConfig.NetworkMode, "container:"); shares && lives(string(s.State)) {
+			target[s.ID] = to
+		}
+	}
+	out, owners := map[string][]string{}, map[string]string{}
+	for _, s := range listed {
+		owner, shares := target[s.ID]
+		if !shares {
+			continue
+		}
+		for range mostSharers {
+			next, goesOn := target[owner]
+			if !goesOn {
+				break
+			}
+			owner = next
+		}
+		if !slices.ContainsFunc(listed, func(o container.Summary) bool { return o.ID == owner }) {
+			owner = cmp.Or(c.owners[s.ID], owner)
+		}
+		owners[s.ID] = owner
+		out[owner] = append(out[owner], containerName(s.Names))
+	}
+	c.owners = owners
+	return out
 }
 
 func containerName(names []string) string {
@@ -158,7 +205,7 @@ func (c *Client) Record(ctx context.Context, id string) (r admission.Record, err
 // Changes reports, until the context ends or the connection breaks, that containers or networks changed.
 func (c *Client) Changes(ctx context.Context, changed func()) error {
 	stream := c.api.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.
-		Add("type", "container", "network").Add("event", "start", "die", "connect", "disconnect", "create", "destroy")})
+		Add("type", "container", "network").Add("event", "start", "die", "pause", "unpause", "connect", "disconnect", "create", "destroy")})
 	for {
 		select {
 		case <-stream.Messages:

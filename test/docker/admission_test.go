@@ -39,6 +39,9 @@ func TestAdmission(t *testing.T) {
 
 			letIn("runtime", "--runtime", "mcpnet")
 			letIn("by-hand", hard...)
+			id := l.MustDocker("network", "inspect", "--format", "{{.Id}}", "mcp-secure")
+			l.run("by-id", "exec sleep 1000", with("--network", id[:12], "--ip", "172.20.0.60")...)
+			l.endpoint("by-id", func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
 			letIn("by-hand-2", with("--cap-add", "NET_BIND_SERVICE")...)
 			keptOut("--runtime mcpnet", "plain")
 			keptOut("may gain privileges", "half", "--cap-drop", "ALL")
@@ -75,7 +78,19 @@ func TestAdmission(t *testing.T) {
 			if !strings.Contains(p.Admission.Reason, "lodger") {
 				t.Errorf("a lodger: %+v", p)
 			}
+			// One behind the other: the second stays when the first is gone, and while it is paused.
+			l.run("lodger-2", "exec sleep 1000", "--network", "container:lodger")
+			l.endpoint("by-hand", func(p engine.EndpointStatus) bool { return strings.Contains(p.Admission.Reason, "lodger-2") })
 			l.MustDocker("rm", "-f", "lodger")
+			l.MustDocker("pause", "lodger-2")
+			l.endpoint("by-hand", func(p engine.EndpointStatus) bool {
+				return p.Admission.Reason != "" && !strings.Contains(p.Admission.Reason, "lodger,")
+			})
+			time.Sleep(2 * time.Second)
+			if p = l.endpoint("by-hand", func(engine.EndpointStatus) bool { return true }); !p.Quarantined || !strings.Contains(p.Admission.Reason, "lodger-2") {
+				t.Errorf("the second lodger: %+v", p)
+			}
+			l.MustDocker("rm", "-f", "lodger-2")
 			l.endpoint("by-hand", func(p engine.EndpointStatus) bool { return !p.Quarantined })
 
 			// What the runtime sees before anything starts, it refuses.
