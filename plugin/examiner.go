@@ -29,17 +29,11 @@ type examiner struct {
 
 // follow admits an endpoint as soon as mcpnet-runtime attests its container, until the context ends.
 func (x *examiner) follow(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := x.word.Watch(ctx, func(endpoint string) {
-			if err := x.attested(ctx, endpoint); err != nil {
-				x.log.Warn("attestation", "error", err)
-			}
-		})
-		if err != nil {
-			x.log.Warn("attestations: containers are admitted later, by the engine's record", "error", err)
-			time.Sleep(time.Second)
+	hear(ctx, x.word, x.log, func(endpoint string) {
+		if err := x.attested(ctx, endpoint); err != nil {
+			x.log.Warn("attestation", "error", err)
 		}
-	}
+	})
 }
 
 func (x *examiner) attested(ctx context.Context, endpoint string) error {
@@ -86,8 +80,8 @@ func (x *examiner) examine(ctx context.Context, attachments []docker.Attachment)
 			living[e.Endpoint.ID] = *evidence.Record
 		}
 		judged := evidence.Judge(e.Network.Policy.Caps)
-		if judged.State == topology.AdmissionWaiting {
-			continue // no evidence: what was found before stands
+		if judged.State == topology.AdmissionWaiting || judged == e.Endpoint.Admission {
+			continue // no evidence, or none that is new: what was found before stands
 		}
 		if err := x.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, judged); err != nil {
 			return err

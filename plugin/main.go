@@ -126,7 +126,7 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 	defer client.Close()
 	x := &examiner{engine: e, docker: client, word: c.word, log: log}
 	s := newRecorder(e, client, x, log)
-	d.serve(e, s.poke, c.word.Forget)
+	d.serve(e, s.wake.ring, c.word.Forget)
 	go e.Watch(ctx)
 	go x.follow(ctx)
 	go s.run(ctx)

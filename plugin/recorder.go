@@ -35,27 +35,19 @@ type recorder struct {
 	docker   *docker.Client
 	examiner *examiner
 	log      *slog.Logger
-	wake     chan struct{}
+	wake     bell
 	// missing is since when an endpoint or a network is not in the engine's list, by id.
 	missing   map[string]time.Time
 	collected bool
 }
 
 func newRecorder(e *engine.Engine, c *docker.Client, x *examiner, log *slog.Logger) *recorder {
-	return &recorder{engine: e, docker: c, examiner: x, log: log, wake: make(chan struct{}, 1), missing: map[string]time.Time{}}
-}
-
-// poke asks for a look soon. It never waits.
-func (s *recorder) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	return &recorder{engine: e, docker: c, examiner: x, log: log, wake: newBell(), missing: map[string]time.Time{}}
 }
 
 func (s *recorder) run(ctx context.Context) {
 	go s.follow(ctx)
-	s.poke()
+	s.wake.ring()
 	tick := time.NewTicker(syncInterval)
 	defer tick.Stop()
 	for {
@@ -67,7 +59,7 @@ func (s *recorder) run(ctx context.Context) {
 		}
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("engine's list", "error", err)
-			time.AfterFunc(time.Second, s.poke)
+			time.AfterFunc(time.Second, s.wake.ring)
 		}
 		time.Sleep(syncPause)
 	}
@@ -75,15 +67,15 @@ func (s *recorder) run(ctx context.Context) {
 
 // follow keeps the engine's events coming. An engine that starts answers none yet.
 func (s *recorder) follow(ctx context.Context) {
-	again := time.AfterFunc(syncAgain, s.poke)
+	again := time.AfterFunc(syncAgain, s.wake.ring)
 	changed := func() {
-		s.poke()
+		s.wake.ring()
 		again.Reset(syncAgain)
 	}
 	for ctx.Err() == nil {
 		err := s.docker.Changes(ctx, changed)
 		s.log.Debug("engine's events", "error", err)
-		s.poke()
+		s.wake.ring()
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):

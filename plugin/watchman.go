@@ -31,7 +31,12 @@ type watchman struct {
 	engine *engine.Engine
 	word   attest.Word // of mcpnet-runtime
 	log    *slog.Logger
-	wake   chan struct{}
+	wake   bell
+	memory
+}
+
+// memory is what one look leaves to the next.
+type memory struct {
 	// seen are processes that were found in excess, once: a runtime's own first process holds everything for milliseconds.
 	seen map[suspect]bool
 	// since is when an endpoint that waits was first looked at.
@@ -51,28 +56,17 @@ type suspect struct {
 }
 
 func newWatchman(log *slog.Logger, word attest.Word) *watchman {
-	return &watchman{log: log, word: word, wake: make(chan struct{}, 1), seen: map[suspect]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
+	return &watchman{log: log, word: word, wake: newBell(), memory: newMemory()}
 }
 
-// poke asks for a look soon. It never waits.
-func (w *watchman) poke() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+func newMemory() memory {
+	return memory{seen: map[suspect]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
 }
 
 // run looks until the context ends.
 func (w *watchman) run(ctx context.Context, e *engine.Engine) {
 	w.engine = e
-	go func() {
-		for ctx.Err() == nil {
-			if err := w.word.Watch(ctx, func(string) { w.poke() }); err != nil {
-				w.log.Warn("attestations: containers are admitted later, by their processes", "error", err)
-				time.Sleep(time.Second)
-			}
-		}
-	}()
+	go hear(ctx, w.word, w.log, func(string) { w.wake.ring() })
 	pause := time.Duration(0)
 	for {
 		select {
@@ -106,7 +100,7 @@ func (w *watchman) look(ctx context.Context) (soon bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	next := newWatchman(w.log, w.word)
+	next := newMemory()
 	for _, e := range examined {
 		v := w.judge(e, processes[e.Endpoint.NetNS], next)
 		if v.doubtful || v.State == topology.AdmissionWaiting {
@@ -120,11 +114,14 @@ func (w *watchman) look(ctx context.Context) (soon bool, err error) {
 		if v.State == topology.AdmissionWaiting && v.doubtful {
 			continue // what was found before stands until the next look
 		}
+		if v.Admission == e.Endpoint.Admission {
+			continue // to record it again would hold the store alone, and read all of it
+		}
 		if err := w.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, v.Admission); err != nil {
 			return soon, err
 		}
 	}
-	w.seen, w.since, w.outlets = next.seen, next.since, next.outlets
+	w.memory = next
 	return soon, nil
 }
 
@@ -135,7 +132,7 @@ type verdict struct {
 }
 
 // judge decides about one endpoint, and notes in next what the next look has to know.
-func (w *watchman) judge(e engine.Examined, processes []admission.Process, next *watchman) (v verdict) {
+func (w *watchman) judge(e engine.Examined, processes []admission.Process, next memory) (v verdict) {
 	allowed := e.Network.Policy.Caps
 	var problems []string
 	for _, p := range processes {
