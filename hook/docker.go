@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -136,35 +137,36 @@ const (
 
 // named finds the container's networks among mcpnet's.
 func (r record) named() (p place) {
-	wanted := map[string]endpointRecord{}
-	for name, e := range r.networks {
-		wanted[name] = e
-	}
+	wanted := maps.Clone(r.networks)
 	if len(wanted) == 0 {
-		wanted[r.mode] = endpointRecord{}
+		wanted = map[string]endpointRecord{r.mode: {}}
 	}
 	for _, name := range plain {
 		delete(wanted, name)
 	}
 	for end := time.Now().Add(nameTime); len(wanted) > 0; time.Sleep(namePause) {
-		p = place{}
-		unnamed := false
-		all := r.known()
-		for name, e := range wanted {
-			found := false
-			for _, n := range all {
-				if e.isOn(name, n) {
-					found = true
-					p.members = append(p.members, member{network: n.Network, trusted: e.isGateway(n)})
-				}
-			}
-			unnamed = unnamed || !found && slices.ContainsFunc(all, func(n store.Network) bool { return n.Name == "" })
-		}
-		if !unnamed || time.Now().After(end) {
+		var unnamed bool
+		if p, unnamed = match(wanted, r.known()); !unnamed || time.Now().After(end) {
 			break
 		}
 	}
 	return p
+}
+
+// match finds networks of a container by what the user wrote. It says unnamed if one that has no name yet could be one that
+// was not found.
+func match(wanted map[string]endpointRecord, all []store.Network) (p place, unnamed bool) {
+	nameless := slices.ContainsFunc(all, func(n store.Network) bool { return n.Name == "" })
+	for name, e := range wanted {
+		before := len(p.members)
+		for _, n := range all {
+			if e.isOn(name, n) {
+				p.members = append(p.members, member{network: n.Network, trusted: e.isGateway(n)})
+			}
+		}
+		unnamed = unnamed || (nameless && len(p.members) == before)
+	}
+	return p, unnamed
 }
 
 // partialID is the fewest digits of an id that people write.

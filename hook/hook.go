@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -70,16 +69,13 @@ func hardened(d *oci.Document, p place) ([]byte, error) {
 // verify fails when a container on an mcpnet network holds more than the policy allows. Its configuration cannot be changed
 // any more (OCI runtime specification, runtime.md "Lifecycle", step 2), so that it must not start.
 func verify(in io.Reader, _ io.Writer) error {
-	var s struct {
-		ID     string `json:"id"`
-		PID    int    `json:"pid"`
-		Bundle string `json:"bundle"`
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return err
 	}
-	if err := json.NewDecoder(in).Decode(&s); err != nil {
-		return fmt.Errorf("container's state on standard input: %w", err)
-	}
-	if s.PID <= 0 || s.Bundle == "" {
-		return fmt.Errorf("container's state on standard input: pid and bundle are missing: this hook is for the stage createRuntime")
+	s, err := oci.ParseState(data)
+	if err != nil {
+		return fmt.Errorf("container's state on standard input: %w: this hook is for the stage createRuntime", err)
 	}
 	d, err := oci.Read(filepath.Join(s.Bundle, oci.ConfigFile))
 	if err != nil {
@@ -89,16 +85,9 @@ func verify(in io.Reader, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var problems []string
-	for _, m := range p.servers() {
-		excess, err := d.Excess(m.network.Policy.Caps)
-		if err != nil {
-			return err
-		}
-		problems = append(problems, excess...)
+	excess, err := p.excess(d)
+	if err == nil && len(excess) > 0 {
+		err = fmt.Errorf("container %.12s%s %s: start it with mcpnet-runtime, or with the precreate hook", s.ID, p.where(), strings.Join(excess, "; "))
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("container %.12s%s %s: start it with mcpnet-runtime, or with the precreate hook", s.ID, p.where(), strings.Join(problems, "; "))
-	}
-	return nil
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -47,7 +46,7 @@ func (p place) allowed() policy.Caps {
 	if len(p.members) == 0 {
 		return policy.DefaultCaps
 	}
-	allowed := ^policy.Caps(0)
+	allowed := policy.AllCaps
 	for _, m := range p.members {
 		allowed &= m.network.Policy.Caps
 	}
@@ -61,6 +60,18 @@ func (p place) enforced() bool {
 		}
 	}
 	return false
+}
+
+// excess tells what a bundle's process holds beyond what the networks permit.
+func (p place) excess(d *oci.Document) (problems []string, err error) {
+	for _, m := range p.servers() {
+		more, err := d.Excess(m.network.Policy.Caps)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, more...)
+	}
+	return problems, nil
 }
 
 // where names the networks in a message.
@@ -93,7 +104,7 @@ func placeOf(d *oci.Document, id string) (place, error) {
 
 // placeIn finds the mcpnet networks that lead into a network namespace. What leads out beside them is a problem.
 func placeIn(path string, stores []*store.Store) (p place, err error) {
-	if isOwn(path) {
+	if oci.IsHosts(path, "net") {
 		return p, nil // the host's, into which no wire leads: a container's end may be there for a moment
 	}
 	h, err := ns.Open(path)
@@ -144,13 +155,6 @@ func storesFor(d *oci.Document, id string) []*store.Store {
 		return stores(defaultDockerRoot)
 	}
 	return stores(record.root)
-}
-
-// isOwn tells whether a namespace is that of this process, which an engine starts in the host's.
-func isOwn(path string) bool {
-	one, err1 := os.Stat(path)
-	own, err2 := os.Stat("/proc/self/ns/net")
-	return err1 == nil && err2 == nil && os.SameFile(one, own)
 }
 
 func findEndpoint(stores []*store.Store, id string) (member, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/attest"
@@ -171,17 +172,12 @@ func (w wrapper) start() error {
 // missed stops a server that was not known to be one when it was created, so that it holds what it was not to hold. Whatever
 // the network's mode is: a default runtime that lets such a container pass would be none.
 func missed(d *oci.Document, p place, id string) error {
-	for _, m := range p.servers() {
-		excess, err := d.Excess(m.network.Policy.Caps)
-		if err != nil {
-			return err
-		}
-		if len(excess) > 0 {
-			return fmt.Errorf("container %.12s%s was not known to be on an mcpnet network when it was created, and %s. Remedy: start it once more, or with --runtime mcpnet",
-				id, p.where(), strings.Join(excess, "; "))
-		}
+	excess, err := p.excess(d)
+	if err == nil && len(excess) > 0 {
+		err = fmt.Errorf("container %.12s%s was not known to be on an mcpnet network when it was created, and %s. Remedy: start it once more, or with --runtime mcpnet",
+			id, p.where(), strings.Join(excess, "; "))
 	}
-	return nil
+	return err
 }
 
 // forget takes back what start has said. An engine removes containers whatever that meets.
@@ -210,15 +206,11 @@ func admit(d *oci.Document, p place, id string) error {
 	if err != nil {
 		return err
 	}
-	problems = append(problems, p.problems...)
-	for _, m := range servers {
-		excess, err := d.Excess(m.network.Policy.Caps)
-		if err != nil {
-			return err
-		}
-		problems = append(problems, excess...)
+	excess, err := p.excess(d)
+	if err != nil {
+		return err
 	}
-	if len(problems) > 0 {
+	if problems = slices.Concat(problems, p.problems, excess); len(problems) > 0 {
 		if p.enforced() {
 			return fmt.Errorf("container %.12s%s %s; mcpnet.caps.mode=enforce lets no such container start. Remedy: --runtime mcpnet, and one network",
 				id, p.where(), strings.Join(problems, "; "))

@@ -32,14 +32,12 @@ type Record struct {
 var engineDefaults = capsOf("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
 	"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE")
 
-const everything = ^policy.Caps(0)
-
 // capsOf reads names as Docker does; one that it does not know stands for all.
 func capsOf(names ...string) (all policy.Caps) {
 	for _, name := range names {
 		c, ok := policy.Cap(name)
 		if !ok {
-			c = everything
+			c = policy.AllCaps
 		}
 		all |= c
 	}
@@ -51,11 +49,11 @@ func (r Record) Caps() policy.Caps {
 	isAll := func(name string) bool { return strings.EqualFold(name, "ALL") }
 	switch {
 	case r.Privileged:
-		return everything
+		return policy.AllCaps
 	case slices.ContainsFunc(r.CapDrop, isAll):
 		return capsOf(r.CapAdd...)
 	case slices.ContainsFunc(r.CapAdd, isAll):
-		return everything.Minus(capsOf(r.CapDrop...))
+		return policy.AllCaps.Minus(capsOf(r.CapDrop...))
 	}
 	return engineDefaults.Minus(knownOf(r.CapDrop)) | capsOf(r.CapAdd...)
 }
@@ -166,7 +164,7 @@ func (p Process) Problem(allowed policy.Caps) string {
 	return ""
 }
 
-// shown keeps a reason readable for a process that holds nearly everything.
+// shown keeps a reason readable for a process that holds nearly policy.AllCaps.
 func shown(c policy.Caps) string {
 	const most = 6
 	names := strings.Split(c.String(), ",")

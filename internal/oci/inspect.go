@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,7 +52,7 @@ func (d *Document) Breaches() (problems []string, err error) {
 	}
 	for _, n := range namespaces {
 		path, own := paths[n.name]
-		if !own || (path != "" && isHosts(path, n.kernel)) {
+		if !own || (path != "" && IsHosts(path, n.kernel)) {
 			problems = append(problems, fmt.Sprintf("shares the host's %s namespace", n.name))
 		}
 	}
@@ -64,8 +63,9 @@ func (d *Document) Breaches() (problems []string, err error) {
 	return problems, err
 }
 
-// isHosts compares a namespace with that of this process, which an engine starts in the host's.
-func isHosts(path, kernel string) bool {
+// IsHosts compares a namespace with that of this process, which an engine starts in the host's. The kernel's name of its kind is
+// that of the file in /proc/PID/ns.
+func IsHosts(path, kernel string) bool {
 	one, err1 := os.Stat(path)
 	own, err2 := os.Stat("/proc/self/ns/" + kernel)
 	return err1 == nil && err2 == nil && os.SameFile(one, own)
@@ -107,61 +107,4 @@ func (d *Document) Sources() (map[string]string, error) {
 		out[filepath.Clean(m.Destination)] = m.Source
 	}
 	return out, nil
-}
-
-// State is what a runtime keeps of a container.
-type State struct {
-	PID    int
-	Bundle string
-}
-
-// ReadState reads the state of a container as runc and crun keep it below their root.
-func ReadState(roots []string, id string) (State, error) {
-	if id == "" || id != filepath.Base(id) || id == "." || id == ".." {
-		return State{}, fmt.Errorf("container %q: not an id", id)
-	}
-	var tried []string
-	for _, root := range roots {
-		for file, read := range map[string]func([]byte) (State, error){"state.json": runcState, "status": crunState} {
-			path := filepath.Join(root, id, file)
-			data, err := os.ReadFile(path)
-			if err != nil {
-				tried = append(tried, path)
-				continue
-			}
-			s, err := read(data)
-			if err != nil || s.PID <= 0 || s.Bundle == "" {
-				return State{}, fmt.Errorf("%s: no state of runc's or crun's that this version knows: %w", path, err)
-			}
-			return s, nil
-		}
-	}
-	return State{}, fmt.Errorf("container %s: no state at %s", id, strings.Join(tried, " nor "))
-}
-
-// runcState reads libcontainer's state, where the bundle is one of the labels.
-func runcState(data []byte) (State, error) {
-	var s struct {
-		PID    int `json:"init_process_pid"`
-		Config struct {
-			Labels []string `json:"labels"`
-		} `json:"config"`
-	}
-	err := json.Unmarshal(data, &s)
-	out := State{PID: s.PID}
-	for _, l := range s.Config.Labels {
-		if bundle, ok := strings.CutPrefix(l, "bundle="); ok {
-			out.Bundle = bundle
-		}
-	}
-	return out, err
-}
-
-func crunState(data []byte) (State, error) {
-	var s struct {
-		PID    int    `json:"pid"`
-		Bundle string `json:"bundle"`
-	}
-	err := json.Unmarshal(data, &s)
-	return State{s.PID, s.Bundle}, err
 }

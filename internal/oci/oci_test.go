@@ -211,7 +211,7 @@ func TestReadState(t *testing.T) {
 	write("runc", "state.json", `{"init_process_pid":7,"config":{"labels":["a=b","bundle=/b"]}}`)
 	write("crun", "status", `{"pid":8,"bundle":"/c","x":1}`)
 	write("odd", "state.json", `{"id":"odd"}`)
-	for id, want := range map[string]oci.State{"runc": {PID: 7, Bundle: "/b"}, "crun": {PID: 8, Bundle: "/c"}} {
+	for id, want := range map[string]oci.State{"runc": {ID: "runc", PID: 7, Bundle: "/b"}, "crun": {ID: "crun", PID: 8, Bundle: "/c"}} {
 		if got, err := oci.ReadState([]string{"/nowhere", root}, id); err != nil || got != want {
 			t.Errorf("%s: %v, %v", id, got, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -100,22 +99,4 @@ func (c Call) Report(failure error) {
 		line, _ = json.Marshal(map[string]string{"level": "error", "msg": text, "time": time.Now().Format(time.RFC3339)})
 	}
 	_, _ = f.Write(append(line, '\n'))
-}
-
-// AskState has the runtime itself tell a container's state (OCI runtime specification, runtime.md "Query State"), where its
-// files are none that ReadState knows.
-func (c Call) AskState(runtime string) (State, error) {
-	args := append(append([]string{}, c.global...), "state", c.ID())
-	out, err := exec.Command(runtime, args...).Output()
-	if err != nil {
-		return State{}, fmt.Errorf("container %s: %s state: %w", c.ID(), runtime, err)
-	}
-	var s struct {
-		PID    int    `json:"pid"`
-		Bundle string `json:"bundle"`
-	}
-	if err := json.Unmarshal(out, &s); err != nil || s.PID <= 0 || s.Bundle == "" {
-		return State{}, fmt.Errorf("container %s: %s state: tells no pid and bundle", c.ID(), runtime)
-	}
-	return State{s.PID, s.Bundle}, nil
 }

@@ -9,6 +9,9 @@ import (
 // Caps is a set of Linux capabilities: bit N is capability N of linux/capability.h.
 type Caps uint64
 
+// AllCaps holds every capability, also those that have no name yet.
+const AllCaps = ^Caps(0)
+
 // CapsMode says what happens to an endpoint whose container holds more than
 // the policy's capabilities, or has another way out.
 type CapsMode string

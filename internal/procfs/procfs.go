@@ -64,9 +64,10 @@ func threads(pid int, wanted map[uint64]bool) map[uint64]admission.Process {
 		}
 		p := parseStatus(status)
 		if before, known := out[inode]; known {
-			p.Caps, p.Sealed = p.Caps|before.Caps, p.Sealed && before.Sealed
+			p.PID, p.Start, p.Caps, p.Sealed = before.PID, before.Start, p.Caps|before.Caps, p.Sealed && before.Sealed
+		} else {
+			p.PID, p.Start = pid, started(pid)
 		}
-		p.PID, p.Start = pid, started(pid)
 		out[inode] = p
 	}
 	return out
@@ -113,7 +114,7 @@ func parseStatus(status []byte) (p admission.Process) {
 		}
 	}
 	if sets != capSets {
-		p.Caps = ^policy.Caps(0)
+		p.Caps = policy.AllCaps
 	}
 	return p
 }
