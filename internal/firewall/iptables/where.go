@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"context"
 	"slices"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
@@ -15,26 +16,19 @@ type Position struct {
 // Where tells where the jump to DOCKER-MCP stands, by command ("iptables", "ip6tables"). A command without one is missing.
 func (f *Firewall) Where() map[string]Position {
 	out := map[string]Position{}
-	_ = f.ns.Do(func() error {
-		for command, protocol := range map[string]goiptables.Protocol{"iptables": goiptables.ProtocolIPv4, "ip6tables": goiptables.ProtocolIPv6} {
-			if p, ok := position(f.tables[protocol]); ok {
-				out[command] = p
-			}
+	for command, protocol := range map[string]goiptables.Protocol{"iptables": goiptables.ProtocolIPv4, "ip6tables": goiptables.ProtocolIPv6} {
+		s, err := f.save(context.Background(), protocol)
+		if p, ok := position(s); ok && err == nil {
+			out[command] = p
 		}
-		return nil
-	})
+	}
 	return out
 }
 
-func position(t *goiptables.IPTables) (Position, bool) {
+func position(s snapshot) (Position, bool) {
 	for _, parent := range []string{"DOCKER-USER", "FORWARD"} {
-		rules, err := t.List("filter", parent)
-		if err != nil {
-			continue // no such chain
-		}
-		// The first line declares the chain or its policy.
-		if i := slices.Index(rules, "-A "+parent+" -j "+forwardChain); i > 0 {
-			return Position{parent, i}, true
+		if i := slices.Index(s["filter"][parent], "-j "+forwardChain); i >= 0 {
+			return Position{parent, i + 1}, true
 		}
 	}
 	return Position{}, false
