@@ -46,8 +46,8 @@ func vague(rows ...string) (out []deviation) {
 // The deviations of the reference bridge plugin and of host-local behind it, which is the chained subject's, too, where the
 // bridge plugin comes first.
 const (
-	noGC     = "the bridge plugin and host-local have no GC (FIXME in their main functions)"
-	noStatus = "host-local has no STATUS (FIXME in its main function), so that the bridge plugin's asks nobody"
+	noGC     = "the bridge plugin and host-local have no GC (their main functions leave it to be done)"
+	noStatus = "host-local has no STATUS (its main function leaves it to be done), so that the bridge plugin's asks nobody"
 	byName   = "the bridge plugin's DEL removes whatever has the interface's name in the container"
 	ownPort  = "the bridge plugin's CHECK wants the port on its bridge, and a server's wire is on none: use disableCheck in such a list"
 	orphans  = "the bridge plugin runs host-local as a process of its own, which goes on when the bridge plugin is killed"
