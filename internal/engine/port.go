@@ -37,7 +37,7 @@ func (e *Engine) PortOf(sandbox, name string) (p Port, err error) {
 			return fmt.Errorf("interface %s of the container: %w", name, err)
 		}
 		host, err := e.links.At(peer.Peer)
-		if peer.Type != "veth" || err != nil || host.Type != "veth" || host.Peer != peer.Index {
+		if err != nil || !peer.EndsAt(host) {
 			return fmt.Errorf("interface %s of the container %w", name, ErrNoPort)
 		}
 		p = Port{Host: host.Name, MAC: peer.MAC, MTU: peer.MTU}

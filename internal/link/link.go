@@ -84,6 +84,11 @@ type Link struct {
 // Traffic counts packets and bytes.
 type Traffic struct{ Packets, Bytes uint64 }
 
+// EndsAt reports whether the other end of a veth is this link of the host's.
+func (l Link) EndsAt(host Link) bool {
+	return l.Type == "veth" && host.Type == "veth" && host.Peer == l.Index
+}
+
 // Owned reports whether the link is mcpnet's, and whose.
 func (l Link) Owned() (owner topology.Owner, id string, ok bool) {
 	parts := strings.Fields(l.Alias)

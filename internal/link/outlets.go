@@ -44,10 +44,10 @@ func OutletsOf(container, host ns.Handle) (o Outlets, err error) {
 // endpointOf finds the endpoint whose wire ends in a container's interface, by the kernel's own links between the two.
 func endpointOf(inside Link, outside netlinksafe.Handle) (id string, ok bool) {
 	if inside.Type != "veth" {
-		return "", false
+		return "", false // without asking the kernel
 	}
 	found, err := outside.LinkByIndex(inside.Peer)
-	if err != nil || found.Type() != "veth" || found.Attrs().ParentIndex != inside.Index {
+	if err != nil || !inside.EndsAt(describe(found)) {
 		return "", false
 	}
 	_, id, ok = describe(found).Owned()
