@@ -209,11 +209,19 @@ func (s *Store) attachingPath(network, id string) string {
 
 func (s *Store) residentPath() string { return filepath.Join(s.dir, "resident") }
 
+// Who only looks whether there is a resident holds the lock for a moment, too.
+const (
+	residentTime  = time.Second
+	residentPause = 10 * time.Millisecond
+)
+
 // Reside marks the store as looked after by a resident process, until leave or the process's end. There can be one.
 func (s *Store) Reside() (leave func(), err error) {
 	lock := flock.New(s.residentPath())
-	ok, err := lock.TryLock()
-	if err == nil && !ok {
+	ctx, cancel := context.WithTimeout(context.Background(), residentTime)
+	defer cancel()
+	_, err = lock.TryLockContext(ctx, residentPause)
+	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("another resident mcpnet process looks after it")
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -214,5 +215,35 @@ func TestBadIDs(t *testing.T) {
 	}
 	if c := load(t, s); len(c.Networks) != 1 || len(c.Endpoints) > 0 || len(c.Problems) > 0 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestReside takes the place of a resident while others look, again and again, whether there is one.
+func TestReside(t *testing.T) {
+	s, err := store.OpenShared(t.TempDir())
+	check(t, err)
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer close(stop)
+	for range 4 {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = s.HasResident()
+				}
+			}
+		})
+	}
+	for range 20 {
+		leave, err := s.Reside()
+		check(t, err)
+		if there, err := s.HasResident(); err != nil || !there {
+			t.Fatalf("nobody resides: %v", err)
+		}
+		leave()
 	}
 }
