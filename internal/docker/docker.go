@@ -151,16 +151,16 @@ const mostSharers = 16
 
 // sharers names, by a container, the living ones that share its network namespace, directly or through others.
 func (c *Client) sharers(listed []container.Summary) map[string][]string {
-	target := map[string]string{}
+	target := map[string]string{} // through dead ones, too: those behind them live on in the namespace
 	for _, s := range listed {
-		if to, shares := strings.CutPrefix(s.HostConfig.NetworkMode, "container:"); shares && lives(string(s.State)) {
+		if to, shares := strings.CutPrefix(s.HostConfig.NetworkMode, "container:"); shares {
 			target[s.ID] = to
 		}
 	}
 	out, owners := map[string][]string{}, map[string]string{}
 	for _, s := range listed {
 		owner, shares := target[s.ID]
-		if !shares {
+		if !shares || !lives(string(s.State)) {
 			continue
 		}
 		for range mostSharers {
