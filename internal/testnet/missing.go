@@ -8,7 +8,8 @@ import (
 // mayLack is the written list of kernel features that a machine may lack, CI
 // included, with what their tests then leave unproven.
 var mayLack = map[string]string{
-	"iptables-legacy": "CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_FILTER: newer distributions leave them out; iptables-nft is tested",
+	"iptables-legacy":           "CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_FILTER: newer distributions leave them out; iptables-nft is tested",
+	"icmp-limit-of-a-namespace": "net.ipv4.icmp_msgs_per_sec of a namespace's own came with Linux 6.11: before, no namespace loses errors by it at the start",
 }
 
 // Lacks ends a test that needs a feature which the machine does not have. What

@@ -25,6 +25,9 @@ type attempt struct {
 
 func (a attempt) String() string { return fmt.Sprintf("%s %s/%s", a.who, a.network, a.to) }
 
+// answerLimit is the longest that a denial may take (P11).
+const answerLimit = 4 * time.Second
+
 // port is where everybody listens besides the gateway's own.
 const port = 9000
 
@@ -118,9 +121,7 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 	took := make([]time.Duration, len(attempts))
 	for i, a := range attempts {
 		wait.Go(func() {
-			began := time.Now()
-			got[i] = a.getsThrough(seats[a.who])
-			took[i] = time.Since(began)
+			got[i], took[i] = a.insist(t, seats[a.who])
 		})
 	}
 	wait.Wait()
@@ -128,10 +129,33 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 		if want := slices.Contains(through, a.String()); got[i] != want {
 			t.Errorf("%s: gets through: %v, want %v", a, got[i], want)
 		}
-		if a.network == "tcp" && took[i] > 4*time.Second {
+		if a.network == "tcp" && took[i] > answerLimit {
 			t.Errorf("%s: answered after %v (P11)", a, took[i])
 		}
 	}
+}
+
+// insist asks once more where a late answer has an excuse: the namespace's kernel swallowed an error, which it does to a
+// new namespace once.
+func (a attempt) insist(t *testing.T, from *testnet.NS) (through bool, took time.Duration) {
+	through, took = a.ask(from)
+	if a.network != "tcp" || took <= answerLimit {
+		return through, took
+	}
+	swallowed, err := from.SwallowedErrors()
+	if err != nil {
+		t.Error(err)
+	}
+	if swallowed == 0 {
+		return through, took
+	}
+	return a.ask(from)
+}
+
+func (a attempt) ask(from *testnet.NS) (through bool, took time.Duration) {
+	began := time.Now()
+	through = a.getsThrough(from)
+	return through, time.Since(began)
 }
 
 // getsThrough reports whether an answer comes.

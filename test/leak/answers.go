@@ -77,7 +77,8 @@ func (r *run) answers() []Answer {
 }
 
 // insist asks again when the answer is wrong: a virtual machine that stands
-// still for a second makes the kernel's timers late once, but not twice.
+// still for a second makes the kernel's timers late once, but not twice, and a
+// new namespace's kernel swallows one error, but not two ([testnet.NS.SwallowedErrors]).
 func (q question) insist(ns *testnet.NS) Answer {
 	a := q.ask(ns)
 	if !a.OK {
