@@ -15,10 +15,8 @@ import (
 )
 
 const (
-	// hurry is how soon the watchman looks again while an endpoint waits or a process has just been found in excess.
+	// hurry is how soon the watchman looks again when an endpoint has just begun to wait or a process was just found in excess.
 	hurry = 100 * time.Millisecond
-	// patience is how long it hurries for an endpoint that waits.
-	patience = 30 * time.Second
 	// round is how often it looks without a reason: a process can be started in a container at any time.
 	round = 10 * time.Second
 	// outletsAge is how long it trusts what it found of a container's interfaces: to look costs a socket in the container.
@@ -39,7 +37,7 @@ type watchman struct {
 type memory struct {
 	// seen are processes that were found in excess, once: a runtime's own first process holds everything for milliseconds.
 	seen map[suspect]bool
-	// since is when an endpoint that waits was first looked at.
+	// since is when an endpoint that is undecided was first looked at.
 	since map[string]time.Time
 	// outlets is what was found of containers' interfaces, by endpoint.
 	outlets map[string]outlets
@@ -75,22 +73,24 @@ func (w *watchman) run(ctx context.Context, e *engine.Engine) {
 		case <-w.wake:
 		case <-time.After(pause):
 		}
-		pause = round
-		soon, err := w.look(ctx)
+		var err error
+		pause, err = w.look(ctx)
 		if err != nil && ctx.Err() == nil {
 			w.log.Warn("examine containers", "error", err)
-		}
-		if soon {
-			pause = hurry
 		}
 	}
 }
 
-// look judges every endpoint; soon asks for another look at once.
-func (w *watchman) look(ctx context.Context) (soon bool, err error) {
+// nextLook is how long the watchman waits for an endpoint that has been undecided for a time. Containers run soon after
+// they are attached or not for long, and a look costs the documents of all endpoints.
+func nextLook(undecided time.Duration) time.Duration { return min(max(hurry, undecided/4), round) }
+
+// look judges every endpoint, and says when to do it again.
+func (w *watchman) look(ctx context.Context) (pause time.Duration, err error) {
+	pause = round
 	examined, err := w.engine.Examined(ctx)
 	if err != nil || len(examined) == 0 {
-		return false, err
+		return pause, err
 	}
 	wanted := map[uint64]bool{}
 	for _, e := range examined {
@@ -98,7 +98,7 @@ func (w *watchman) look(ctx context.Context) (soon bool, err error) {
 	}
 	processes, err := procfs.Processes(wanted)
 	if err != nil {
-		return false, err
+		return pause, err
 	}
 	next := newMemory()
 	for _, e := range examined {
@@ -109,7 +109,7 @@ func (w *watchman) look(ctx context.Context) (soon bool, err error) {
 				first = time.Now()
 			}
 			next.since[e.Endpoint.ID] = first
-			soon = soon || time.Since(first) < patience
+			pause = min(pause, nextLook(time.Since(first)))
 		}
 		if v.State == topology.AdmissionWaiting && v.doubtful {
 			continue // what was found before stands until the next look
@@ -118,11 +118,11 @@ func (w *watchman) look(ctx context.Context) (soon bool, err error) {
 			continue // to record it again would hold the store alone, and read all of it
 		}
 		if err := w.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, v.Admission); err != nil {
-			return soon, err
+			return pause, err
 		}
 	}
 	w.memory = next
-	return soon, nil
+	return pause, nil
 }
 
 // verdict is doubtful while a process in excess has been seen only once.
