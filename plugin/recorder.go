@@ -133,7 +133,11 @@ func (s *recorder) networks(ctx context.Context, listed []docker.Network) (map[s
 	for _, l := range listed {
 		n, ok := known[l.ID]
 		if !ok {
-			if n, err = s.rebuild(ctx, l); err != nil {
+			n, err = s.rebuild(ctx, l)
+			if errors.Is(err, engine.ErrRemoved) {
+				continue
+			}
+			if err != nil {
 				s.log.Error("network of the engine's list cannot be rebuilt", "network", l.Name, "error", err)
 				continue
 			}
@@ -155,8 +159,7 @@ func (s *recorder) rebuild(ctx context.Context, l docker.Network) (topology.Netw
 	if err != nil {
 		return n, err
 	}
-	s.log.Info("network rebuilt from the engine's list", "network", l.Name)
-	return n, s.engine.CreateNetwork(ctx, n)
+	return n, s.engine.RebuildNetwork(ctx, n)
 }
 
 // endpoints adopts what the store lacks, decides about candidates, and forgets what the engine does not know.

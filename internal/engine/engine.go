@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
@@ -55,7 +56,8 @@ type Engine struct {
 	features firewall.Features
 
 	networks map[string]*network
-	problems []string // what status shows: layers that are weaker, documents that were set aside
+	removed  map[string]time.Time // when networks were removed, by id: see RebuildNetwork
+	problems []string             // what status shows: layers that are weaker, documents that were set aside
 }
 
 type network struct {
@@ -77,7 +79,7 @@ type endpoint struct {
 
 // Open opens the store and the kernel's interfaces. Nothing in the kernel changes before Start.
 func Open(ctx context.Context, c Config) (*Engine, error) {
-	e := &Engine{owner: c.Owner, shared: c.Shared, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, onForget: c.OnForget, networks: map[string]*network{}}
+	e := &Engine{owner: c.Owner, shared: c.Shared, log: c.Log, lock: make(chan struct{}, 1), onStep: c.OnStep, onForget: c.OnForget, networks: map[string]*network{}, removed: map[string]time.Time{}}
 	if e.log == nil {
 		e.log = slog.Default()
 	}

@@ -20,23 +20,25 @@ const firstBridge = "mcp-secure"
 
 // CreateNetwork makes a network, or does nothing if it is there. On any error nothing of it is left.
 func (e *Engine) CreateNetwork(ctx context.Context, n topology.Network) error {
-	return e.locked(ctx, func() error {
-		n.Owner = e.owner
-		known, exists := e.networks[n.ID]
-		if n.Bridge == "" && exists {
-			n.Bridge = known.Bridge
-		}
-		if n.Bridge == "" {
-			n.Bridge = e.chooseBridge(n)
-		}
-		if exists && !sameNetwork(known.Network, n) {
-			return fmt.Errorf("network %s exists with another configuration: remove it first", n.DisplayName())
-		}
-		if err := e.conflicts(n); err != nil {
-			return err
-		}
-		return e.createNetwork(ctx, n)
-	})
+	return e.locked(ctx, func() error { return e.requestNetwork(ctx, n) })
+}
+
+func (e *Engine) requestNetwork(ctx context.Context, n topology.Network) error {
+	n.Owner = e.owner
+	known, exists := e.networks[n.ID]
+	if n.Bridge == "" && exists {
+		n.Bridge = known.Bridge
+	}
+	if n.Bridge == "" {
+		n.Bridge = e.chooseBridge(n)
+	}
+	if exists && !sameNetwork(known.Network, n) {
+		return fmt.Errorf("network %s exists with another configuration: remove it first", n.DisplayName())
+	}
+	if err := e.conflicts(n); err != nil {
+		return err
+	}
+	return e.createNetwork(ctx, n)
 }
 
 func (e *Engine) createNetwork(ctx context.Context, n topology.Network) error {
@@ -128,17 +130,23 @@ func (e *Engine) bridgeConflict(n topology.Network) (policy.Problem, bool) {
 // DeleteNetwork removes a network. One that is not there is no error.
 func (e *Engine) DeleteNetwork(ctx context.Context, id string) error {
 	return e.locked(ctx, func() error {
-		n, ok := e.networks[id]
-		if !ok {
-			return nil
-		}
-		for _, p := range n.endpoints {
-			if err := e.removeEndpoint(ctx, n, p); err != nil {
-				e.log.Warn("endpoint of a removed network", "error", err)
+		if n, ok := e.networks[id]; ok {
+			if err := e.dropNetwork(ctx, n); err != nil {
+				return err
 			}
 		}
-		return e.forgetNetwork(ctx, n.Network)
+		e.noteRemoved(id)
+		return nil
 	})
+}
+
+func (e *Engine) dropNetwork(ctx context.Context, n *network) error {
+	for _, p := range n.endpoints {
+		if err := e.removeEndpoint(ctx, n, p); err != nil {
+			e.log.Warn("endpoint of a removed network", "error", err)
+		}
+	}
+	return e.forgetNetwork(ctx, n.Network)
 }
 
 // forgetNetwork removes what a network has in the kernel, then its document: a failure leaves the document, and the
