@@ -13,10 +13,13 @@ import (
 )
 
 // cgroupPrefix begins the name of the cgroup below which an engine puts its
-// containers; the pid of the program that runs the engine follows.
+// containers; the pid of the program that runs the engine follows, and that of
+// the sandbox's first process.
 const cgroupPrefix = "mcpnet-test-"
 
-func cgroupName(pid int) string { return cgroupPrefix + strconv.Itoa(pid) }
+func cgroupName(program int, sandbox string) string {
+	return cgroupPrefix + strconv.Itoa(program) + "-" + sandbox
+}
 
 // cgroupDirs lists the directories of that name, one for each hierarchy of
 // version 1 and one for version 2.

@@ -3,7 +3,6 @@ package testengine
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -124,7 +123,7 @@ func (c *Containerd) importImage(ref string, command []string, files []File, nam
 func (c *Containerd) Ctr(args ...string) (string, error) {
 	if len(args) > 0 && args[0] == "run" {
 		c.runs++
-		cgroup := fmt.Sprintf("--cgroup=/%s/ctr-%d", cgroupName(os.Getpid()), c.runs)
+		cgroup := fmt.Sprintf("--cgroup=/%s/ctr-%d", c.sandbox.cgroup(), c.runs)
 		args = append([]string{"run", cgroup}, args[1:]...)
 	}
 	return c.Exec("ctr", args...)

@@ -182,6 +182,6 @@ func wantNothing(t *testing.T, sandbox string) {
 }
 
 func testCgroups() []string {
-	found, _ := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/mcpnet-test-%d", os.Getpid()))
+	found, _ := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/mcpnet-test-%d-*", os.Getpid()))
 	return found
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -60,7 +59,7 @@ func (c *Containerd) RunPod(opts PodOptions) (*Pod, error) {
 		"hostname":    opts.Name,
 		"annotations": opts.Annotations,
 		"labels":      opts.Labels,
-		"linux":       map[string]any{"cgroup_parent": "/" + cgroupName(os.Getpid())},
+		"linux":       map[string]any{"cgroup_parent": "/" + c.sandbox.cgroup()},
 	}}
 	var answer struct{ PodSandboxID string }
 	request := map[string]any{"config": pod.config, "runtime_handler": opts.Handler}

@@ -2,7 +2,6 @@ package testengine
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"syscall"
 
@@ -12,7 +11,7 @@ import (
 // run starts dockerd in the sandbox and waits until it answers.
 func (e *Engine) run() error {
 	args := append([]string{
-		"--cgroup-parent=/" + cgroupName(os.Getpid()),
+		"--cgroup-parent=/" + e.sandbox.cgroup(),
 		"--exec-opt=native.cgroupdriver=cgroupfs",
 	}, e.opts.ExtraArgs...)
 	return e.daemon.run(e.sandbox.command("dockerd", args...), func(ctx context.Context) error {

@@ -2,7 +2,6 @@ package testengine
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"time"
 )
@@ -60,7 +59,7 @@ cni_plugin_dirs = [%q, "/usr/lib/cni"]
 // makes gets a cgroup that goes with the test; containers.conf cannot say that.
 func (p *Podman) Podman(args ...string) (string, error) {
 	if n := cgroupParentAt(args); n > 0 {
-		args = slices.Insert(slices.Clone(args), n, "--cgroup-parent=/"+cgroupName(os.Getpid()))
+		args = slices.Insert(slices.Clone(args), n, "--cgroup-parent=/"+p.sandbox.cgroup())
 	}
 	return p.Exec("podman", args...)
 }

@@ -100,6 +100,9 @@ func (s *sandbox) path(inside string) string {
 	return filepath.Join("/proc", s.pid, "root", inside)
 }
 
+// cgroup is the name of the cgroup below which the sandbox's containers are.
+func (s *sandbox) cgroup() string { return cgroupName(os.Getpid(), s.pid) }
+
 // checkRoot refuses a sandbox whose mount namespace has another root than its
 // first process. That is so when the test itself runs in a chroot: what enters
 // the namespace later, such as `docker exec`, would be on the machine's files.
@@ -118,6 +121,10 @@ func (s *sandbox) checkRoot() error {
 	return nil
 }
 
+// CgroupVar is the environment variable that tells a program in a sandbox the
+// cgroup that goes with the test, for containers that it makes by itself.
+const CgroupVar = "MCPNET_TEST_CGROUP"
+
 // command prepares a program of the sandbox's tree to run in it. To enter the
 // mount namespace is to enter its root, and to be in that directory.
 func (s *sandbox) command(name string, args ...string) *exec.Cmd {
@@ -126,6 +133,7 @@ func (s *sandbox) command(name string, args ...string) *exec.Cmd {
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root",
+		CgroupVar + "=/" + s.cgroup(),
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
@@ -169,5 +177,5 @@ func (s *sandbox) close() error {
 	}
 	s.hold.Close()
 	s.init.Wait()
-	return removeCgroups(cgroupName(os.Getpid()))
+	return removeCgroups(s.cgroup())
 }

@@ -1,7 +1,6 @@
 package engines_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -88,7 +87,7 @@ func TestExampleContainerd(t *testing.T) {
 func podmanWrapper(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "podman")
-	text := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = run ]; then shift; exec /usr/bin/podman run --cgroup-parent=/mcpnet-test-%d \"$@\"; fi\nexec /usr/bin/podman \"$@\"\n", os.Getpid())
+	text := "#!/bin/sh\nif [ \"$1\" = run ]; then shift; exec /usr/bin/podman run --cgroup-parent=$" + testengine.CgroupVar + " \"$@\"; fi\nexec /usr/bin/podman \"$@\"\n"
 	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}

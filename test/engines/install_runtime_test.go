@@ -1,9 +1,7 @@
 package engines_test
 
 import (
-	"fmt"
 	"maps"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -163,8 +161,8 @@ func TestInstallRuntimePodman(t *testing.T) {
 				if runtime != "" {
 					global = []string{"--runtime", runtime}
 				}
-				args := []string{"run", "--rm", "--cgroup-parent", fmt.Sprintf("/mcpnet-test-%d", os.Getpid()), "--network", "none", "localhost/" + image}
-				return must(t, p, "podman", append(append(global, args...), status...)...)
+				args := append(append([]string{"podman"}, global...), "run", "--rm", `--cgroup-parent=$`+testengine.CgroupVar, "--network", "none", "localhost/"+image)
+				return must(t, p, "sh", append([]string{"-c", strings.Join(args, " ") + ` "$@"`, "sh"}, status...)...)
 			}
 			must(t, p, "mcpnet", "install", "--runtime", "podman")
 			wantHardened(t, "--runtime mcpnet", run("mcpnet"), true)
