@@ -10,12 +10,7 @@ import (
 
 // TestCompose brings the example stack up, as its comment says, and down again.
 func TestCompose(t *testing.T) {
-	for _, version := range versions() {
-		if version == "20.10" {
-			continue // its Debian has no Compose
-		}
-		t.Run(version, func(t *testing.T) { composeStack(t, version) })
-	}
+	onComposeVersions(t, composeStack)
 }
 
 func composeStack(t *testing.T, version string) {

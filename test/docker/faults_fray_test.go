@@ -190,15 +190,13 @@ func (f *fray) wire(ip string) string {
 
 // TestFaultsControl shows that a fray sees leaks: on a plain bridge network of the same engine nearly everything is one.
 func TestFaultsControl(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			f := newFray(t, version, "bridge")
-			time.Sleep(2 * time.Second)
-			leaks := f.siege.Leaks()
-			t.Logf("%s: plain bridge: %d of %d vectors leak", version, len(leaks), f.siege.Vectors())
-			if len(leaks) < f.siege.Vectors()/3 {
-				t.Errorf("only %d of %d vectors leak:\n%s", len(leaks), f.siege.Vectors(), strings.Join(leaks, "\n"))
-			}
-		})
-	}
+	onEveryVersion(t, func(t *testing.T, version string) {
+		f := newFray(t, version, "bridge")
+		time.Sleep(2 * time.Second)
+		leaks := f.siege.Leaks()
+		t.Logf("%s: plain bridge: %d of %d vectors leak", version, len(leaks), f.siege.Vectors())
+		if len(leaks) < f.siege.Vectors()/3 {
+			t.Errorf("only %d of %d vectors leak:\n%s", len(leaks), f.siege.Vectors(), strings.Join(leaks, "\n"))
+		}
+	})
 }

@@ -17,41 +17,39 @@ import (
 
 // TestFaultsProcesses ends the plugin and dockerd in every way under the attack of a server that comes back with them.
 func TestFaultsProcesses(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			f := newFray(t, version, "mcpnet")
-			f.sound()
-			f.through("plugin: SIGTERM", 10*time.Second, func() { f.signalPlugin(syscall.SIGTERM) })
-			f.comesBack()
-			f.through("plugin: disable, enable", 20*time.Second, func() {
-				f.MustDocker("plugin", "disable", "-f", testengine.PluginName)
-				f.MustDocker("plugin", "enable", testengine.PluginName)
-			})
-			f.comesBack()
-			f.through("plugin: replaced by the script", 20*time.Second, func() {
-				if _, err := f.Exec(filepath.Join(testengine.ModuleRoot(t), "scripts/plugin-install.sh"), f.plugin); err != nil {
-					t.Fatal(err)
-				}
-			})
-			f.comesBack()
-			f.killing(10 * time.Second)
-			f.through("dockerd: SIGTERM, start", 60*time.Second, f.Restart)
-			f.comesBack()
-			f.through("dockerd: kill -9, start", 60*time.Second, func() { f.Kill(); f.Restart() })
-			f.comesBack()
-			f.through("reboot of the host", 60*time.Second, func() { f.Stop(); f.loseKernel(); f.Restart() })
-			f.flushed = true
-			f.comesBack()
-			f.Stop()
-			f.loseKernel()
-			f.loseStore()
-			f.Restart()
-			f.revive()
-			f.standing(20 * time.Second)
-			f.comesBack()
-			f.end()
+	onEveryVersion(t, func(t *testing.T, version string) {
+		f := newFray(t, version, "mcpnet")
+		f.sound()
+		f.through("plugin: SIGTERM", 10*time.Second, func() { f.signalPlugin(syscall.SIGTERM) })
+		f.comesBack()
+		f.through("plugin: disable, enable", 20*time.Second, func() {
+			f.MustDocker("plugin", "disable", "-f", testengine.PluginName)
+			f.MustDocker("plugin", "enable", testengine.PluginName)
 		})
-	}
+		f.comesBack()
+		f.through("plugin: replaced by the script", 20*time.Second, func() {
+			if _, err := f.Exec(filepath.Join(testengine.ModuleRoot(t), "scripts/plugin-install.sh"), f.plugin); err != nil {
+				t.Fatal(err)
+			}
+		})
+		f.comesBack()
+		f.killing(10 * time.Second)
+		f.through("dockerd: SIGTERM, start", 60*time.Second, f.Restart)
+		f.comesBack()
+		f.through("dockerd: kill -9, start", 60*time.Second, func() { f.Kill(); f.Restart() })
+		f.comesBack()
+		f.through("reboot of the host", 60*time.Second, func() { f.Stop(); f.loseKernel(); f.Restart() })
+		f.flushed = true
+		f.comesBack()
+		f.Stop()
+		f.loseKernel()
+		f.loseStore()
+		f.Restart()
+		f.revive()
+		f.standing(20 * time.Second)
+		f.comesBack()
+		f.end()
+	})
 }
 
 // pluginPID finds the plugin's process, or 0. Only the plugin of this test's engine is in the namespace of its host.

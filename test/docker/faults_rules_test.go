@@ -20,17 +20,15 @@ const ruleLimit = 20 * time.Second
 
 // TestFaultsRules takes rules, elements and links away, or adds to them, under the attack of a server.
 func TestFaultsRules(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			f := newFray(t, version, "mcpnet")
-			f.sound()
-			r := newRules(f)
-			for _, fault := range ruleFaults(f) {
-				r.repaired(fault)
-			}
-			f.sound()
-		})
-	}
+	onEveryVersion(t, func(t *testing.T, version string) {
+		f := newFray(t, version, "mcpnet")
+		f.sound()
+		r := newRules(f)
+		for _, fault := range ruleFaults(f) {
+			r.repaired(fault)
+		}
+		f.sound()
+	})
 }
 
 // ruleFault is a shell line that an administrator, a firewall or a tool might run on the host.

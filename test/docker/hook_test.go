@@ -15,61 +15,59 @@ const cat = "cat /proc/self/status"
 
 // TestRuntime: with --runtime mcpnet every process of a container is held to the policy, however it is started.
 func TestRuntime(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			l := newHookLab(t, version, "", nil)
-			l.createNetwork()
-			run := []string{"--runtime", "mcpnet", "--network", "mcp-secure", "--cap-add", "NET_ADMIN"}
-			// The control: without the runtime the same container holds NET_ADMIN.
-			plain := parseHeld(t, l.MustDocker("run", "--rm", "--network", "mcp-secure", "--cap-add", "NET_ADMIN", image, "sh", "-c", cat))
-			if plain.effective&(1<<12) == 0 || plain.sealed {
-				t.Fatalf("a plain container holds %v: this shows nothing", plain)
-			}
-			wantHard(t, "first process", l.MustDocker(append(append([]string{"run", "--rm"}, run...), image, "sh", "-c", cat)...))
+	onEveryVersion(t, func(t *testing.T, version string) {
+		l := newHookLab(t, version, "", nil)
+		l.createNetwork()
+		run := []string{"--runtime", "mcpnet", "--network", "mcp-secure", "--cap-add", "NET_ADMIN"}
+		// The control: without the runtime the same container holds NET_ADMIN.
+		plain := parseHeld(t, l.MustDocker("run", "--rm", "--network", "mcp-secure", "--cap-add", "NET_ADMIN", image, "sh", "-c", cat))
+		if plain.effective&(1<<12) == 0 || plain.sealed {
+			t.Fatalf("a plain container holds %v: this shows nothing", plain)
+		}
+		wantHard(t, "first process", l.MustDocker(append(append([]string{"run", "--rm"}, run...), image, "sh", "-c", cat)...))
 
-			l.run("server", cat+" > /tmp/first; exec sleep 1000", append(run, "--health-cmd", cat+" > /tmp/health", "--health-interval", "1s")...)
-			for _, again := range []string{"at first", "after a restart"} {
-				wantHard(t, "first process, "+again, l.MustDocker("exec", "server", "cat", "/tmp/first"))
-				wantHard(t, "exec, "+again, l.MustDocker("exec", "server", "sh", "-c", cat))
-				wantHard(t, "exec --privileged, "+again, l.MustDocker("exec", "--privileged", "server", "sh", "-c", cat))
-				var health string
-				for end := time.Now().Add(10 * time.Second); health == "" && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-					health, _ = l.Docker("exec", "server", "cat", "/tmp/health")
-				}
-				wantHard(t, "health check, "+again, health)
-				l.MustDocker("exec", "server", "rm", "/tmp/first", "/tmp/health")
-				l.MustDocker("restart", "-t", "0", "server")
-				time.Sleep(300 * time.Millisecond)
+		l.run("server", cat+" > /tmp/first; exec sleep 1000", append(run, "--health-cmd", cat+" > /tmp/health", "--health-interval", "1s")...)
+		for _, again := range []string{"at first", "after a restart"} {
+			wantHard(t, "first process, "+again, l.MustDocker("exec", "server", "cat", "/tmp/first"))
+			wantHard(t, "exec, "+again, l.MustDocker("exec", "server", "sh", "-c", cat))
+			wantHard(t, "exec --privileged, "+again, l.MustDocker("exec", "--privileged", "server", "sh", "-c", cat))
+			var health string
+			for end := time.Now().Add(10 * time.Second); health == "" && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+				health, _ = l.Docker("exec", "server", "cat", "/tmp/health")
 			}
-			const setuid = "cp /bin/status /tmp/setuid; chmod 4755 /tmp/setuid"
-			l.MustDocker("exec", "server", "sh", "-c", setuid)
-			if out := l.MustDocker("exec", "-u", "1000", "server", "/tmp/setuid"); !strings.Contains(out, "Uid:\t1000\t1000\t1000\t1000") || parseHeld(t, out).effective != 0 {
-				t.Errorf("a setuid program gains: %s", out)
+			wantHard(t, "health check, "+again, health)
+			l.MustDocker("exec", "server", "rm", "/tmp/first", "/tmp/health")
+			l.MustDocker("restart", "-t", "0", "server")
+			time.Sleep(300 * time.Millisecond)
+		}
+		const setuid = "cp /bin/status /tmp/setuid; chmod 4755 /tmp/setuid"
+		l.MustDocker("exec", "server", "sh", "-c", setuid)
+		if out := l.MustDocker("exec", "-u", "1000", "server", "/tmp/setuid"); !strings.Contains(out, "Uid:\t1000\t1000\t1000\t1000") || parseHeld(t, out).effective != 0 {
+			t.Errorf("a setuid program gains: %s", out)
+		}
+		l.run("plain", setuid+"; exec sleep 1000", "--network", "mcp-secure")
+		if out := l.MustDocker("exec", "-u", "1000", "plain", "/tmp/setuid"); !strings.Contains(out, "Uid:\t1000\t0\t0\t0") {
+			t.Errorf("a setuid program gains nothing in a plain container: this shows nothing: %s", out)
+		}
+		// What a hardened process cannot do.
+		for what, script := range map[string]string{
+			"a raw socket":            "ping -c 1 -W 1 127.0.0.1",
+			"a packet socket":         "arping -I eth0 -c 1 -w 1 172.20.0.100",
+			"to configure interfaces": "ip link set lo down",
+			"to mount":                "mount -t tmpfs none /mnt",
+			"to make devices":         "mknod /tmp/d c 1 3",
+			"to change owners":        "touch /tmp/f; chown 7 /tmp/f",
+		} {
+			if out, err := l.Docker("exec", "--privileged", "server", "sh", "-c", script); err == nil || !forbidden(err) {
+				t.Errorf("is allowed %s: %v %s", what, err, out)
 			}
-			l.run("plain", setuid+"; exec sleep 1000", "--network", "mcp-secure")
-			if out := l.MustDocker("exec", "-u", "1000", "plain", "/tmp/setuid"); !strings.Contains(out, "Uid:\t1000\t0\t0\t0") {
-				t.Errorf("a setuid program gains nothing in a plain container: this shows nothing: %s", out)
+			// The control. A plain container may not do all of this, but open the sockets.
+			_, err := l.Docker("exec", "plain", "sh", "-c", script)
+			if strings.HasSuffix(what, "socket") && err != nil && forbidden(err) {
+				t.Errorf("a plain container is not allowed %s either: this shows nothing: %v", what, err)
 			}
-			// What a hardened process cannot do.
-			for what, script := range map[string]string{
-				"a raw socket":            "ping -c 1 -W 1 127.0.0.1",
-				"a packet socket":         "arping -I eth0 -c 1 -w 1 172.20.0.100",
-				"to configure interfaces": "ip link set lo down",
-				"to mount":                "mount -t tmpfs none /mnt",
-				"to make devices":         "mknod /tmp/d c 1 3",
-				"to change owners":        "touch /tmp/f; chown 7 /tmp/f",
-			} {
-				if out, err := l.Docker("exec", "--privileged", "server", "sh", "-c", script); err == nil || !forbidden(err) {
-					t.Errorf("is allowed %s: %v %s", what, err, out)
-				}
-				// The control. A plain container may not do all of this, but open the sockets.
-				_, err := l.Docker("exec", "plain", "sh", "-c", script)
-				if strings.HasSuffix(what, "socket") && err != nil && forbidden(err) {
-					t.Errorf("a plain container is not allowed %s either: this shows nothing: %v", what, err)
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // forbidden tells the kernel's refusal, in busybox's words, from any other failure.
@@ -89,31 +87,29 @@ mkdir -p /tmp/spy; cp $b/config.json /tmp/spy/$(basename $b).$STAGE;; esac
 		"/usr/local/bin/spy":       strings.Replace(spy, "$STAGE", "before", 1) + `exec ` + selectivePath + ` "$@"`,
 		"/usr/local/bin/spy-after": strings.Replace(spy, "$STAGE", "after", 1) + `exec runc "$@"`,
 	}
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			l := newSpyLab(t, version, files)
-			l.createNetwork()
-			off := l.MustDocker("run", "-d", "--name", "off", "--cap-add", "NET_ADMIN", image, "sleep", "1000")
-			on := l.MustDocker("run", "-d", "--name", "on", "--network", "mcp-secure", image, "sleep", "1000")
-			gateway := l.MustDocker("run", "-d", "--name", "gateway", "--network", "mcp-secure", "--ip", "172.20.0.100", image, "sleep", "1000")
-			none := l.MustDocker("run", "-d", "--name", "none", "--network", "none", image, "sleep", "1000")
-			host := l.MustDocker("run", "-d", "--name", "host", "--network", "host", image, "sleep", "1000")
-			for id, want := range map[string]bool{off: true, on: false, gateway: true, none: true, host: true} {
-				_, err := l.Exec("cmp", "/tmp/spy/"+id+".before", "/tmp/spy/"+id+".after")
-				if (err == nil) != want {
-					t.Errorf("container %.12s: documents equal %v, want %v (%v)", id, err == nil, want, err)
-				}
+	onEveryVersion(t, func(t *testing.T, version string) {
+		l := newSpyLab(t, version, files)
+		l.createNetwork()
+		off := l.MustDocker("run", "-d", "--name", "off", "--cap-add", "NET_ADMIN", image, "sleep", "1000")
+		on := l.MustDocker("run", "-d", "--name", "on", "--network", "mcp-secure", image, "sleep", "1000")
+		gateway := l.MustDocker("run", "-d", "--name", "gateway", "--network", "mcp-secure", "--ip", "172.20.0.100", image, "sleep", "1000")
+		none := l.MustDocker("run", "-d", "--name", "none", "--network", "none", image, "sleep", "1000")
+		host := l.MustDocker("run", "-d", "--name", "host", "--network", "host", image, "sleep", "1000")
+		for id, want := range map[string]bool{off: true, on: false, gateway: true, none: true, host: true} {
+			_, err := l.Exec("cmp", "/tmp/spy/"+id+".before", "/tmp/spy/"+id+".after")
+			if (err == nil) != want {
+				t.Errorf("container %.12s: documents equal %v, want %v (%v)", id, err == nil, want, err)
 			}
-			wantHard(t, "on the network", l.MustDocker("exec", "on", "sh", "-c", cat))
-			wantHard(t, "on the network, exec --privileged", l.MustDocker("exec", "--privileged", "on", "sh", "-c", cat))
-			if h := parseHeld(t, l.MustDocker("exec", "off", "sh", "-c", cat)); h.effective&(1<<12) == 0 || h.sealed {
-				t.Errorf("off the network: %v", h)
-			}
-			l.endpoint("on", func(p engine.EndpointStatus) bool {
-				return p.Admission == topology.Admission{State: topology.Conforms, By: "mcpnet-runtime"}
-			})
+		}
+		wantHard(t, "on the network", l.MustDocker("exec", "on", "sh", "-c", cat))
+		wantHard(t, "on the network, exec --privileged", l.MustDocker("exec", "--privileged", "on", "sh", "-c", cat))
+		if h := parseHeld(t, l.MustDocker("exec", "off", "sh", "-c", cat)); h.effective&(1<<12) == 0 || h.sealed {
+			t.Errorf("off the network: %v", h)
+		}
+		l.endpoint("on", func(p engine.EndpointStatus) bool {
+			return p.Admission == topology.Admission{State: topology.Conforms, By: "mcpnet-runtime"}
 		})
-	}
+	})
 }
 
 // newSpyLab has the default runtime spied upon, on its way in and out.
@@ -168,54 +164,48 @@ func TestRuntimeFails(t *testing.T) {
 // TestSelectiveFinds: whatever else a user says of a container, the default runtime finds that it is on an mcpnet network, and
 // what an image or a user says in mcpnet's own words counts for nothing.
 func TestSelectiveFinds(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			l := newHookLab(t, version, "selective", nil)
-			l.createNetwork()
-			id := l.MustDocker("network", "inspect", "--format", "{{.Id}}", "mcp-secure")
-			cases := map[string][]string{
-				"by id":              {"--network", id},
-				"by part of the id":  {"--network", id[:12]},
-				"part, with address": {"--network", id[:12], "--ip", "172.20.0.50"},
-				"own files":          {"--network", "mcp-secure", "-v", "/etc/passwd:/etc/resolv.conf", "-v", "/etc/passwd:/etc/hosts", "-v", "/etc/passwd:/etc/hostname"},
-				"init":               {"--network", "mcp-secure", "--init"},
-				"NNP off":            {"--network", "mcp-secure", "--security-opt", "no-new-privileges=false"},
-				"capabilities added": {"--network", "mcp-secure", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN"},
-				"alias":              {"--network", "mcp-secure", "--network-alias", "bridge", "--hostname", "host"},
+	onEveryVersion(t, func(t *testing.T, version string) {
+		l := newHookLab(t, version, "selective", nil)
+		l.createNetwork()
+		id := l.MustDocker("network", "inspect", "--format", "{{.Id}}", "mcp-secure")
+		cases := map[string][]string{
+			"by id":              {"--network", id},
+			"by part of the id":  {"--network", id[:12]},
+			"part, with address": {"--network", id[:12], "--ip", "172.20.0.50"},
+			"own files":          {"--network", "mcp-secure", "-v", "/etc/passwd:/etc/resolv.conf", "-v", "/etc/passwd:/etc/hosts", "-v", "/etc/passwd:/etc/hostname"},
+			"init":               {"--network", "mcp-secure", "--init"},
+			"NNP off":            {"--network", "mcp-secure", "--security-opt", "no-new-privileges=false"},
+			"capabilities added": {"--network", "mcp-secure", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN"},
+			"alias":              {"--network", "mcp-secure", "--network-alias", "bridge", "--hostname", "host"},
+		}
+		if version != "20.10" {
+			cases["marked by the user"] = []string{"--network", "mcp-secure", "--annotation", "io.mcpnet.caps=SYS_ADMIN,NET_ADMIN"}
+		}
+		for what, args := range cases {
+			out, err := l.Docker(append(append([]string{"run", "--rm"}, args...), image, "sh", "-c", cat)...)
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+				continue
 			}
-			if version != "20.10" {
-				cases["marked by the user"] = []string{"--network", "mcp-secure", "--annotation", "io.mcpnet.caps=SYS_ADMIN,NET_ADMIN"}
-			}
-			for what, args := range cases {
-				out, err := l.Docker(append(append([]string{"run", "--rm"}, args...), image, "sh", "-c", cat)...)
-				if err != nil {
-					t.Errorf("%s: %v", what, err)
-					continue
-				}
-				wantHard(t, what, out)
-			}
-			l.MustDocker("create", "--name", "later", "--network", "mcp-secure", image, "sh", "-c", cat+" > /tmp/first; exec sleep 1000")
-			l.MustDocker("rename", "later", "renamed")
-			l.MustDocker("start", "renamed")
-			time.Sleep(300 * time.Millisecond)
-			wantHard(t, "created, renamed, started", l.MustDocker("exec", "renamed", "cat", "/tmp/first"))
-			wantHard(t, "exec", l.MustDocker("exec", "--privileged", "-u", "0", "renamed", "sh", "-c", cat))
-			// A user of its own holds nothing, and gains nothing.
-			if h := parseHeld(t, l.MustDocker("run", "--rm", "-u", "1000", "--network", "mcp-secure", image, "sh", "-c", cat)); h.effective != 0 || h.bounding != defaultCaps || !h.sealed {
-				t.Errorf("another user: %v", h)
-			}
-		})
-	}
+			wantHard(t, what, out)
+		}
+		l.MustDocker("create", "--name", "later", "--network", "mcp-secure", image, "sh", "-c", cat+" > /tmp/first; exec sleep 1000")
+		l.MustDocker("rename", "later", "renamed")
+		l.MustDocker("start", "renamed")
+		time.Sleep(300 * time.Millisecond)
+		wantHard(t, "created, renamed, started", l.MustDocker("exec", "renamed", "cat", "/tmp/first"))
+		wantHard(t, "exec", l.MustDocker("exec", "--privileged", "-u", "0", "renamed", "sh", "-c", cat))
+		// A user of its own holds nothing, and gains nothing.
+		if h := parseHeld(t, l.MustDocker("run", "--rm", "-u", "1000", "--network", "mcp-secure", image, "sh", "-c", cat)); h.effective != 0 || h.bounding != defaultCaps || !h.sealed {
+			t.Errorf("another user: %v", h)
+		}
+	})
 }
 
 // TestComposeRuntime: a service says it with one line.
 func TestComposeRuntime(t *testing.T) {
-	for _, version := range versions() {
-		if version == "20.10" {
-			continue // its Debian has no Compose
-		}
-		t.Run(version, func(t *testing.T) {
-			l := newHookLab(t, version, "", map[string]string{"/srv/compose.yaml": `
+	onComposeVersions(t, func(t *testing.T, version string) {
+		l := newHookLab(t, version, "", map[string]string{"/srv/compose.yaml": `
 services:
   server:
     image: ` + image + `
@@ -228,35 +218,32 @@ networks:
     driver_opts: { mcpnet.gateway: "172.20.0.100:8080", mcpnet.caps.mode: enforce }
     ipam: { config: [{ subnet: 172.20.0.0/16, ip_range: 172.20.240.0/20 }] }
 `})
-			l.MustDocker("compose", "-f", "/srv/compose.yaml", "up", "-d")
-			server := l.MustDocker("compose", "-f", "/srv/compose.yaml", "ps", "-q", "server")
-			wantHard(t, "Compose", l.MustDocker("exec", "--privileged", server, "sh", "-c", cat))
-			name := strings.TrimPrefix(l.MustDocker("inspect", "--format", "{{.Name}}", server), "/")
-			l.endpoint(name, func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
-			l.MustDocker("compose", "-f", "/srv/compose.yaml", "down", "-t", "0")
-		})
-	}
+		l.MustDocker("compose", "-f", "/srv/compose.yaml", "up", "-d")
+		server := l.MustDocker("compose", "-f", "/srv/compose.yaml", "ps", "-q", "server")
+		wantHard(t, "Compose", l.MustDocker("exec", "--privileged", server, "sh", "-c", cat))
+		name := strings.TrimPrefix(l.MustDocker("inspect", "--format", "{{.Name}}", server), "/")
+		l.endpoint(name, func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
+		l.MustDocker("compose", "-f", "/srv/compose.yaml", "down", "-t", "0")
+	})
 }
 
 // TestSelectiveFresh: a network that was just made has no name yet, as far as a driver is told.
 func TestSelectiveFresh(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) {
-			l := newHookLab(t, version, "selective", nil)
-			l.MustDocker("network", "create", "other")
-			for range 6 {
-				l.createNetwork("-o", "mcpnet.caps=none")
-				h := parseHeld(t, l.MustDocker("run", "--rm", "--network", "mcp-secure", image, "sh", "-c", cat))
-				if h.bounding != 0 || h.effective != 0 || !h.sealed {
-					t.Errorf("on a new network: %v", h)
-				}
-				if h := parseHeld(t, l.MustDocker("run", "--rm", "--network", "other", image, "sh", "-c", cat)); h.bounding == 0 || h.sealed {
-					t.Errorf("on another network: %v", h)
-				}
-				l.MustDocker("network", "rm", "mcp-secure")
+	onEveryVersion(t, func(t *testing.T, version string) {
+		l := newHookLab(t, version, "selective", nil)
+		l.MustDocker("network", "create", "other")
+		for range 6 {
+			l.createNetwork("-o", "mcpnet.caps=none")
+			h := parseHeld(t, l.MustDocker("run", "--rm", "--network", "mcp-secure", image, "sh", "-c", cat))
+			if h.bounding != 0 || h.effective != 0 || !h.sealed {
+				t.Errorf("on a new network: %v", h)
 			}
-		})
-	}
+			if h := parseHeld(t, l.MustDocker("run", "--rm", "--network", "other", image, "sh", "-c", cat)); h.bounding == 0 || h.sealed {
+				t.Errorf("on another network: %v", h)
+			}
+			l.MustDocker("network", "rm", "mcp-secure")
+		}
+	})
 }
 
 // TestSelectiveHost: containers on the host's network start, whatever servers do beside them.

@@ -14,9 +14,7 @@ import (
 // network and running containers in between. Docker throws away what the first
 // plugin stored; the second has to find it again.
 func TestInstallOverAnOlderPlugin(t *testing.T) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) { installTwice(t, version) })
-	}
+	onEveryVersion(t, installTwice)
 }
 
 func installTwice(t *testing.T, version string) {

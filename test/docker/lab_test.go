@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +25,25 @@ func versions() []string {
 
 // onEveryEngine runs a test on each version, on a host of its own.
 func onEveryEngine(t *testing.T, f func(*testing.T, *lab)) {
-	for _, version := range versions() {
-		t.Run(version, func(t *testing.T) { f(t, newLab(t, version)) })
+	onEveryVersion(t, func(t *testing.T, version string) { f(t, newLab(t, version)) })
+}
+
+// onEveryVersion runs a test for each version, at the same time: engines wait more than they work.
+func onEveryVersion(t *testing.T, f func(t *testing.T, version string)) {
+	each(t, versions(), f)
+}
+
+// onComposeVersions is onEveryVersion for engines whose Debian has Compose.
+func onComposeVersions(t *testing.T, f func(t *testing.T, version string)) {
+	each(t, slices.DeleteFunc(versions(), func(v string) bool { return v == "20.10" }), f)
+}
+
+func each(t *testing.T, versions []string, f func(t *testing.T, version string)) {
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			f(t, version)
+		})
 	}
 }
 
