@@ -42,7 +42,9 @@ type row struct {
 	Beside string  `json:"beside,omitempty"`
 	Peer   float64 `json:"peer,omitempty"`
 	Ratio  *ratio  `json:"ratio,omitempty"`
-	Target *target `json:"target,omitempty"`
+	// Within is how sure the value is, where it is a difference.
+	Within *interval `json:"within,omitempty"`
+	Target *target   `json:"target,omitempty"`
 }
 
 // judged is the number that the target speaks of.
@@ -63,6 +65,9 @@ func (r row) markdown() string {
 	}
 	if r.Ratio == nil && r.Beside != "" {
 		cells[2] = fmt.Sprintf("%s %s (%s)", digits(r.Peer), r.Unit, r.Beside)
+	}
+	if r.Within != nil {
+		cells[4] = r.Within.String() + " " + r.Unit
 	}
 	if r.Target != nil {
 		cells[5], cells[6] = r.Target.String(), "met"
@@ -106,6 +111,8 @@ func (r *results) adds(line row, value, peer string) {
 		more = append(more, v-r.samples[peer][i])
 	}
 	line.Value, line.Peer = median(more), median(r.samples[peer])
+	sure := medianOf(more)
+	line.Within = &sure
 	r.rows = append(r.rows, line)
 }
 

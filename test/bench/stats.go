@@ -45,6 +45,20 @@ func (r ratio) String() string { return fmt.Sprintf("%.2f", r.Median) }
 // spread is where the middle half of the ratios lies.
 func (r ratio) spread() string { return fmt.Sprintf("%.2f to %.2f", r.Low, r.High) }
 
+// interval is where the true median lies, with 95 % confidence.
+type interval struct {
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// medianOf gives the interval by the order of the values alone: their ranks n/2 ± 1.96·√n/2.
+func medianOf(values []float64) interval {
+	share := min(0.5, 0.98/math.Sqrt(float64(len(values))))
+	return interval{quantile(values, 0.5-share), quantile(values, 0.5+share)}
+}
+
+func (i interval) String() string { return digits(i.Low) + " to " + digits(i.High) }
+
 // digits writes a value with three significant digits, which is more than any of them is good for.
 func digits(v float64) string {
 	if v == 0 || math.IsNaN(v) {
