@@ -2,10 +2,10 @@ package testnet
 
 import (
 	"bytes"
-	"crypto/rand"
+	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,10 +15,24 @@ const (
 	tokenLen  = 8
 )
 
+// tokenDigits are those of a token behind its mark.
+const tokenDigits = "abcdefghijklmnopqrstuvwxyz234567"
+
+// tokens counts on from anywhere. Random tokens would be so short that a few
+// hundred of them share one too often, and one attack then shows as another's.
+var tokens atomic.Uint32
+
+func init() { tokens.Store(rand.Uint32()) }
+
 // NewToken makes a mark that traffic carries, so that it can be recognised
-// wherever it turns up. Tokens are letters and digits, fit for a host name.
+// wherever it turns up; no other of the process's last 2^25 is the same. Tokens
+// are letters and digits, fit for a host name.
 func NewToken() string {
-	return tokenMark + strings.ToLower(rand.Text()[:tokenLen-len(tokenMark)])
+	token := []byte(tokenMark)
+	for n := tokens.Add(1); len(token) < tokenLen; n /= uint32(len(tokenDigits)) {
+		token = append(token, tokenDigits[n%uint32(len(tokenDigits))])
+	}
+	return string(token)
 }
 
 // Sighting says that a token turned up.
