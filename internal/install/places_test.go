@@ -1,0 +1,82 @@
+package install
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestPlaces(t *testing.T) {
+	for name, c := range map[string]struct {
+		there []string
+		dir   string
+		part  Part
+		want  []string
+	}{
+		"nothing":                {nil, "", CNI, []string{"/opt/cni/bin/mcpnet"}},
+		"no reference plugin":    {[]string{"/usr/lib/cni/other", "/usr/libexec/cni/other"}, "", CNI, []string{"/opt/cni/bin/mcpnet"}},
+		"one":                    {[]string{"/usr/lib/cni/loopback"}, "", CNI, []string{"/usr/lib/cni/mcpnet"}},
+		"two":                    {[]string{"/usr/lib/cni/bridge", "/opt/cni/bin/host-local"}, "", CNI, []string{"/opt/cni/bin/mcpnet", "/usr/lib/cni/mcpnet"}},
+		"the user's":             {[]string{"/usr/lib/cni/bridge"}, "/srv/cni", CNI, []string{"/srv/cni/mcpnet"}},
+		"no netavark":            {nil, "", Netavark, []string{"/usr/local/libexec/netavark/mcpnet"}},
+		"first of netavark's":    {[]string{"/usr/lib/netavark/x", "/usr/libexec/netavark/x"}, "", Netavark, []string{"/usr/libexec/netavark/mcpnet"}},
+		"the user's of netavark": {[]string{"/usr/lib/netavark/x"}, "/srv/netavark", Netavark, []string{"/srv/netavark/mcpnet"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request(t, c.part)
+			r.Dir = c.dir
+			for _, path := range c.there {
+				write(t, filepath.Join(r.Root, path), "", 0o755)
+			}
+			var got []string
+			for _, a := range mustInstall(t, r).Actions {
+				if a.Verb == Write {
+					got = append(got, a.Path)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestPlacesByLink: a directory that is another one by a link gets no second copy.
+func TestPlacesByLink(t *testing.T) {
+	r := request(t, CNI)
+	write(t, filepath.Join(r.Root, "usr/libexec/cni/bridge"), "", 0o755)
+	check(t, os.MkdirAll(filepath.Join(r.Root, "usr/lib"), 0o755))
+	check(t, os.Symlink("../libexec/cni", filepath.Join(r.Root, "usr/lib/cni")))
+	if got := verbsOf(mustInstall(t, r)); got["/usr/libexec/cni/mcpnet"] != Write || got["/usr/lib/cni/mcpnet"] != "" {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestOlderPlaceIsBroughtUpToDate: where plugins were installed before, no older version stays behind.
+func TestOlderPlaceIsBroughtUpToDate(t *testing.T) {
+	r := request(t, CNI)
+	mustInstall(t, r)
+	write(t, filepath.Join(r.Root, "usr/lib/cni/bridge"), "", 0o755)
+	write(t, filepath.Join(r.Binary, cniProgram), "cni 2", 0o755)
+	got := verbsOf(mustInstall(t, r))
+	if got["/usr/lib/cni/mcpnet"] != Write || got["/opt/cni/bin/mcpnet"] != Replace {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestInPlace: what `make install-host` put where the service wants it is not mcpnet's to remove.
+func TestInPlace(t *testing.T) {
+	r := request(t, Service)
+	own := filepath.Join(r.Root, servicePath)
+	write(t, own, "made", 0o755)
+	r.Binary, r.Executable = "", filepath.Join(r.Root, "usr/local/bin/mcpnet")
+	if got := verbsOf(mustInstall(t, r)); got[servicePath] != Unchanged || got[unitPath] != Write {
+		t.Errorf("%v", got)
+	}
+	_, err := Uninstall(r)
+	check(t, err)
+	if left := tree(t, r.Root); left[servicePath] != "-rwxr-xr-x made" || left[unitPath] != "" {
+		t.Errorf("%v", left)
+	}
+}
