@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
 )
 
 // names is a lab in which whatever a name server anywhere is asked gets written down.
@@ -104,7 +105,7 @@ func (n names) direct(server, plain, bridge string) {
 			if places, a := n.asked(plain, "/bin/peer", "query", network, resolver+":53"); resolver != bridge && len(places) == 0 {
 				n.t.Errorf("control: a plain container's query over %s to %s shows up nowhere: %+v", network, resolver, a)
 			}
-			if places, a := n.asked(server, "/bin/peer", "query", network, resolver+":53"); len(places) > 0 || a.Answered || a.Took > answerLimit {
+			if places, a := n.asked(server, "/bin/peer", "query", network, resolver+":53"); len(places) > 0 || a.Answered || a.Took > leak.AnswerLimit {
 				n.t.Errorf("a server's query over %s to %s shows up at %v: %+v", network, resolver, places, a)
 			}
 		}

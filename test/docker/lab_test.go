@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/testengine"
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
 )
 
 // versions are the engines of the everyday run; MCPNET_ENGINES (comma-separated) names others.
@@ -172,12 +173,9 @@ func (l *lab) reaches(from, target string) {
 	l.t.Errorf("%s does not reach %s: %+v", from, target, a)
 }
 
-// answerLimit is the longest that a denial may take (P11).
-const answerLimit = 4 * time.Second
-
 func (l *lab) denied(from, target string) {
 	l.t.Helper()
-	if a := l.probe(from, "http", target); a.Answered || a.Took > answerLimit {
+	if a := l.probe(from, "http", target); a.Answered || a.Took > leak.AnswerLimit {
 		l.t.Errorf("%s → %s: answered %v after %v: %s", from, target, a.Answered, a.Took, a.Detail)
 	}
 }

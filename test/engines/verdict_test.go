@@ -25,9 +25,6 @@ type attempt struct {
 
 func (a attempt) String() string { return fmt.Sprintf("%s %s/%s", a.who, a.network, a.to) }
 
-// answerLimit is the longest that a denial may take (P11).
-const answerLimit = 4 * time.Second
-
 // port is where everybody listens besides the gateway's own.
 const port = 9000
 
@@ -129,7 +126,7 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 		if want := slices.Contains(through, a.String()); got[i] != want {
 			t.Errorf("%s: gets through: %v, want %v", a, got[i], want)
 		}
-		if a.network == "tcp" && took[i] > answerLimit {
+		if a.network == "tcp" && took[i] > leak.AnswerLimit {
 			t.Errorf("%s: answered after %v (P11)", a, took[i])
 		}
 	}
@@ -139,7 +136,7 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 // new namespace once.
 func (a attempt) insist(t *testing.T, from *testnet.NS) (through bool, took time.Duration) {
 	through, took = a.ask(from)
-	if a.network != "tcp" || took <= answerLimit {
+	if a.network != "tcp" || took <= leak.AnswerLimit {
 		return through, took
 	}
 	swallowed, err := from.SwallowedErrors()

@@ -16,8 +16,8 @@ import (
 const (
 	// atOnce is the limit where the kernel answers by itself.
 	atOnce = 200 * time.Millisecond
-	// atLast is ARP's own limit.
-	atLast = 4 * time.Second
+	// AnswerLimit is the longest that a denial may take (P11): ARP's own limit.
+	AnswerLimit = 4 * time.Second
 )
 
 // The answers that are right. A server with one route to the gateway, as CNI
@@ -58,9 +58,9 @@ func (s Seat) questions() []question {
 		{"metadata", "tcp", at(testnet.Metadata, 80), noRoute, atOnce},
 		{"host-uplink", "tcp", at(testnet.HostAddr, 22), noRoute, atOnce},
 		{"gateway-closed-port", "tcp", at(s.Gateway.IP, 22), refused, atOnce},
-		{"host-bridge", "tcp", at(s.BridgeIP, 22), nobody, atLast},
-		{"neighbour", "tcp", at(s.Neighbour.IP, 22), nobody, atLast},
-		{"nobody", "tcp", at(unused, 22), nobody, atLast},
+		{"host-bridge", "tcp", at(s.BridgeIP, 22), nobody, AnswerLimit},
+		{"neighbour", "tcp", at(s.Neighbour.IP, 22), nobody, AnswerLimit},
+		{"nobody", "tcp", at(unused, 22), nobody, AnswerLimit},
 	}
 }
 
