@@ -164,7 +164,7 @@ func (p Process) Problem(allowed policy.Caps) string {
 	return ""
 }
 
-// shown keeps a reason readable for a process that holds nearly policy.AllCaps.
+// shown keeps a reason readable for a process that holds nearly everything.
 func shown(c policy.Caps) string {
 	const most = 6
 	names := strings.Split(c.String(), ",")

@@ -15,8 +15,8 @@ var ErrRemoved = errors.New("the network was removed after the list was read tha
 // removedAge is how long a list may be under way: far longer than anybody waits for one.
 const removedAge = time.Minute
 
-// RebuildNetwork makes a network that a list of the container engine's shows and the store lacks. The list may be older than a removal,
-// which is ErrRemoved then: what came back would hold the subnet of the network that is made next.
+// RebuildNetwork makes a network that the container engine's list shows and the store lacks. The list may be older than a
+// removal, which is ErrRemoved then: what came back would hold the subnet of the network that is made next.
 func (e *Engine) RebuildNetwork(ctx context.Context, n topology.Network) error {
 	return e.locked(ctx, func() error {
 		if at, ok := e.removed[n.ID]; ok && time.Since(at) < removedAge {

@@ -1,7 +1,6 @@
 package testengine_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,8 +66,7 @@ func TestNothingRemains(t *testing.T) {
 		if _, err := os.Stat(sandbox); err == nil {
 			t.Errorf("%s is still there", sandbox)
 		}
-		cgroups, _ := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/mcpnet-test-%d-*", os.Getpid()))
-		if len(cgroups) > 0 {
+		if cgroups := testCgroups(); len(cgroups) > 0 {
 			t.Errorf("cgroups remain: %v", cgroups)
 		}
 	})
