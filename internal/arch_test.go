@@ -26,6 +26,9 @@ var (
 		"hook": {"internal/oci", "internal/attest", "internal/store", "internal/link"},
 	}
 
+	// leaves are what edges share. They know nothing of mcpnet.
+	leaves = []string{"internal/atomicfile", "internal/ns"}
+
 	// impure is what a package without effects has no use for.
 	impure = []string{"os", "os/exec", "os/signal", "net/http", "net/rpc", "log", "log/slog", "syscall", "time", "math/rand", "math/rand/v2",
 		"crypto/rand", "golang.org/x/sys/unix", "github.com/vishvananda/netlink", "github.com/vishvananda/netns"}
@@ -113,6 +116,17 @@ func TestEdges(t *testing.T) {
 				continue
 			}
 			t.Errorf("%s imports %s: only internal/engine joins edges", p.name(), edge)
+		}
+	}
+}
+
+// TestLeaves: what edges share imports nothing of the module, so that edges do not know each other through it.
+func TestLeaves(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, i := range p.Imports {
+			if slices.Contains(leaves, p.name()) && strings.HasPrefix(i, module) {
+				t.Errorf("%s is a leaf, but imports %s", p.name(), i)
+			}
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/mcpnet/mcpnet/internal/atomicfile"
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
 
@@ -125,7 +126,7 @@ func (w Word) Watch(ctx context.Context, heard func(endpoint string)) error {
 // said reads an event of the directory; what is being written is no word yet.
 func said(e fsnotify.Event) (endpoint string, ok bool) {
 	name := filepath.Base(e.Name)
-	if !e.Has(fsnotify.Create) || strings.HasPrefix(name, ".") {
+	if !e.Has(fsnotify.Create) || atomicfile.IsTemporary(name) {
 		return "", false
 	}
 	if strings.HasPrefix(name, knock+".") {

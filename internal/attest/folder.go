@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/mcpnet/mcpnet/internal/atomicfile"
 )
 
 // folder holds a document for each id. A reader sees one whole or not at all.
@@ -33,12 +35,8 @@ func (f folder) write(id string, document any) error {
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return err
 	}
-	// The directory is memory: there is nothing to force to disk.
-	temporary := filepath.Join(string(f), fmt.Sprintf(".%s.%d", id, os.Getpid()))
-	if err := os.WriteFile(temporary, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
+	// The directory is in memory: there is nothing to force to disk.
+	return atomicfile.Write(path, data, 0o600)
 }
 
 func (f folder) read(id string, document any) (ok bool, err error) {

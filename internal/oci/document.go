@@ -8,7 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/mcpnet/mcpnet/internal/atomicfile"
 )
 
 // ConfigFile is the name of a bundle's document.
@@ -57,24 +58,8 @@ func (d *Document) Write() error {
 	if err != nil {
 		return err
 	}
-	return replace(d.path, data, info.Mode().Perm())
-}
-
-// replace does without fsync, which a disk would be felt for at every exec: the file lives as long as its container does.
-func replace(path string, data []byte, mode os.FileMode) error {
-	t, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = t.Write(data)
-	err = errors.Join(err, t.Chmod(mode), t.Close())
-	if err == nil {
-		err = os.Rename(t.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, errors.Join(err, os.Remove(t.Name())))
-	}
-	return nil
+	// The file lives as long as its container does, and an exec would wait for the disk.
+	return atomicfile.Write(d.path, data, info.Mode().Perm())
 }
 
 // child is the object that a member holds; a member that is missing or null is none.

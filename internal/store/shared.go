@@ -12,6 +12,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/atomicfile"
 )
 
 // OpenShared opens a directory that many processes work on, and makes it where it is missing. Each of them holds a lock
@@ -139,7 +141,7 @@ func (s *Store) HasEndpoints(network string) (bool, error) {
 			return false, fmt.Errorf("store: %w", err)
 		}
 		// A killed process may have left a document that it had not finished.
-		if slices.ContainsFunc(names, func(name string) bool { return filepath.Ext(name) == ".json" }) {
+		if slices.ContainsFunc(names, isDocument) {
 			return true, nil
 		}
 	}
@@ -149,12 +151,7 @@ const factPrefix = "fact-"
 
 // PutFact keeps a small value that is costly to find out, such as what the kernel offers.
 func (s *Store) PutFact(name, value string) error {
-	path := filepath.Join(s.dir, factPrefix+name)
-	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
-	if err := os.WriteFile(temporary, []byte(value), 0o600); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return os.Rename(temporary, path)
+	return atomicfile.Write(filepath.Join(s.dir, factPrefix+name), []byte(value), 0o600)
 }
 
 // Fact is the value that was kept, or "".

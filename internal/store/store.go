@@ -20,8 +20,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 
+	"github.com/mcpnet/mcpnet/internal/atomicfile"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -120,14 +120,17 @@ func (s *Store) loadNetwork(id string, c *Contents) {
 	} else {
 		c.Networks = append(c.Networks, n)
 	}
-	documents, err := filepath.Glob(filepath.Join(s.dir, "networks", id, "endpoints", "*.json"))
-	if err != nil {
+	documents, err := os.ReadDir(filepath.Join(s.dir, "networks", id, "endpoints"))
+	if err = ignoreMissing(err); err != nil {
 		c.Problems = append(c.Problems, err)
 	}
-	for _, path := range documents {
-		e, err := s.readEndpoint(id, strings.TrimSuffix(filepath.Base(path), ".json"))
+	for _, document := range documents {
+		if !isDocument(document.Name()) {
+			continue
+		}
+		e, err := s.readEndpoint(id, strings.TrimSuffix(document.Name(), extension))
 		if err != nil {
-			c.Problems = append(c.Problems, setAside(path, err))
+			c.Problems = append(c.Problems, setAside(filepath.Join(s.dir, "networks", id, "endpoints", document.Name()), err))
 		} else {
 			c.Endpoints = append(c.Endpoints, e)
 		}
@@ -156,7 +159,7 @@ func (s *Store) putNetwork(n Network) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return renameio.WriteFile(path, data, 0o600)
+	return atomicfile.WriteDurable(path, data, 0o600)
 }
 
 // PutEndpoint writes an endpoint's document. It is not forced to disk: after a crash of the host its container, and so
@@ -169,12 +172,7 @@ func (s *Store) PutEndpoint(e topology.Endpoint, joined bool) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	path := s.endpointPath(e.NetworkID, e.ID)
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, data, 0o600); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return os.Rename(temporary, path)
+	return atomicfile.Write(s.endpointPath(e.NetworkID, e.ID), data, 0o600)
 }
 
 // DeleteEndpoint removes an endpoint's document. One that is missing is no error.
@@ -192,6 +190,14 @@ func (s *Store) DeleteNetwork(id string) error {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(s.dir, "networks", id))
+}
+
+// extension ends the names of documents.
+const extension = ".json"
+
+// isDocument tells the documents in a directory from what a killed process has not finished.
+func isDocument(name string) bool {
+	return filepath.Ext(name) == extension && !atomicfile.IsTemporary(name)
 }
 
 func (s *Store) networkPath(id string) string {

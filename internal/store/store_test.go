@@ -167,7 +167,7 @@ func TestHalfWritten(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	check(t, s.PutNetwork(network("n")))
-	check(t, os.WriteFile(filepath.Join(dir, "networks/n/endpoints/a.json.new"), []byte(`{"sche`), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, "networks/n/endpoints/.a.json.123"), []byte(`{"sche`), 0o600))
 	if c := load(t, s); len(c.Problems) > 0 || len(c.Endpoints) > 0 {
 		t.Errorf("%v %v", c.Problems, c.Endpoints)
 	}
