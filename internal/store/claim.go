@@ -3,10 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/atomicfile"
 )
 
 // A claim says which endpoint holds an address, so that a process which attaches one endpoint need not read the
@@ -25,28 +28,47 @@ func (s *Store) Claim(network string, a netip.Addr, id string) (holder string, e
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("store: %w", err)
 	}
-	// A link to a file that is written already: a claim is whole or not there.
-	temporary := filepath.Join(filepath.Dir(path), id+".new")
-	if err := os.WriteFile(temporary, []byte(id), 0o600); err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	defer os.Remove(temporary)
-	err = os.Link(temporary, path)
-	if !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil || string(data) == id {
-		return "", err
-	}
-	return string(data), nil
+	err = claiming(path, func(has string) error {
+		switch has {
+		case "":
+			return atomicfile.Write(path, []byte(id), 0o600)
+		case id:
+			return nil
+		}
+		holder = has
+		return nil
+	})
+	return holder, err
 }
 
 // Unclaim gives an address back, if the endpoint holds it.
 func (s *Store) Unclaim(network string, a netip.Addr, id string) error {
-	path := s.claimPath(network, a)
-	if data, err := os.ReadFile(path); err != nil || string(data) != id {
-		return ignoreMissing(err)
+	if err := errors.Join(checkID(network), checkID(id)); err != nil {
+		return err
 	}
-	return ignoreMissing(os.Remove(path))
+	path := s.claimPath(network, a)
+	return ignoreMissing(claiming(path, func(has string) error {
+		if has != id {
+			return nil
+		}
+		return os.Remove(path)
+	}))
+}
+
+// claiming tells f who holds the address of a claim's file, or "". It locks the directory of claims meanwhile: between
+// reading a claim and changing it nobody else changes it. An empty file is what a crash of the host leaves.
+func claiming(path string, f func(holder string) error) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	defer dir.Close()
+	if err := lockFile(dir, unix.LOCK_EX); err != nil {
+		return fmt.Errorf("store: lock %s: %w", dir.Name(), err)
+	}
+	holder, err := os.ReadFile(path)
+	if err = ignoreMissing(err); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return f(string(holder))
 }
