@@ -184,26 +184,6 @@ func (s *Store) Swept(network string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// Attaching takes an attachment for the caller, so that two calls for the same one do not take each other's objects for
-// left-overs. It is not ok while another process has it.
-func (s *Store) Attaching(network, id string) (done func(), ok bool, err error) {
-	if err := errors.Join(checkID(network), checkID(id)); err != nil {
-		return nil, false, err
-	}
-	lock := flock.New(s.attachingPath(network, id))
-	if ok, err = lock.TryLock(); err != nil || !ok {
-		return nil, false, errors.Join(err, lock.Close())
-	}
-	return func() {
-		os.Remove(lock.Path())
-		lock.Close()
-	}, true, nil
-}
-
-func (s *Store) attachingPath(network, id string) string {
-	return filepath.Join(s.dir, "networks", network, "attaching-"+id)
-}
-
 func (s *Store) residentPath() string { return filepath.Join(s.dir, "resident") }
 
 // Who only looks whether there is a resident holds the lock for a moment, too.

@@ -180,7 +180,6 @@ func (s *Store) DeleteEndpoint(network, id string) error {
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return err
 	}
-	os.Remove(s.attachingPath(network, id)) // of a process that was killed
 	return ignoreMissing(os.Remove(s.endpointPath(network, id)))
 }
 
