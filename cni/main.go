@@ -71,7 +71,7 @@ func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.At
 	}
 	n, p, err := e.Attach(ctx, n, a)
 	if err == nil && n.Examined(p) {
-		_ = word.Knock() // the service looks by itself, too, in seconds
+		_ = word.Notify() // the service looks by itself, too, in seconds
 	}
 	return n, p, err
 }

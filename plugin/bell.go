@@ -23,7 +23,7 @@ func (b bell) ring() {
 
 // hear passes on what mcpnet-runtime says, until the context ends. Without its word containers are admitted later, by other
 // evidence.
-func hear(ctx context.Context, word attest.Word, log *slog.Logger, heard func(endpoint string)) {
+func hear(ctx context.Context, word attest.Directory, log *slog.Logger, heard func(endpoint string)) {
 	for ctx.Err() == nil {
 		if err := word.Watch(ctx, heard); err != nil {
 			log.Warn("attestations: containers are admitted later, by other evidence", "error", err)

@@ -21,7 +21,7 @@ const recordTime = 500 * time.Millisecond
 type examiner struct {
 	engine *engine.Engine
 	docker *docker.Client
-	word   attest.Word // of mcpnet-runtime
+	word   attest.Directory // of mcpnet-runtime
 	log    *slog.Logger
 	// records are what users asked for with containers, by endpoint: an endpoint does not outlive its container's run.
 	records map[string]admission.Record
@@ -38,7 +38,7 @@ func (x *examiner) follow(ctx context.Context) {
 
 func (x *examiner) attested(ctx context.Context, endpoint string) error {
 	if endpoint == "" {
-		return nil // a knock is CNI's
+		return nil // a notification is of CNI
 	}
 	a, ok, err := x.word.Attested(endpoint)
 	if err != nil || !ok {

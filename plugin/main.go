@@ -30,7 +30,7 @@ const hostRun = "/host/run"
 
 type config struct {
 	socket, alias, store, dockerSocket, netns string
-	word                                      attest.Word // of mcpnet-runtime
+	word                                      attest.Directory // of mcpnet-runtime
 	version, managed                          bool
 }
 

@@ -27,7 +27,7 @@ const (
 // read: their processes, and what leads out of their network namespaces.
 type watchman struct {
 	engine *engine.Engine
-	word   attest.Word // of mcpnet-runtime
+	word   attest.Directory // of mcpnet-runtime
 	log    *slog.Logger
 	wake   bell
 	memory
@@ -53,7 +53,7 @@ type suspect struct {
 	start uint64
 }
 
-func newWatchman(log *slog.Logger, word attest.Word) *watchman {
+func newWatchman(log *slog.Logger, word attest.Directory) *watchman {
 	return &watchman{log: log, word: word, wake: newBell(), memory: newMemory()}
 }
 

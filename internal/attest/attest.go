@@ -1,5 +1,6 @@
-// Package attest carries word from mcpnet-runtime, which starts containers, to whoever decides about their endpoints: a
-// file for each endpoint and for each container says what the container holds. The directories are root's on the host.
+// Package attest passes attestations from mcpnet-runtime, which starts containers, to the process that decides about their
+// endpoints. A file for each endpoint and for each container says what the container holds. Only root may write the files
+// and their directories: a reader refuses an attestation that anybody else could have written.
 package attest
 
 import (
@@ -36,63 +37,65 @@ type Hardened struct {
 	Caps      policy.Caps `json:"caps"`
 }
 
-// Word is the directories of one host.
-type Word struct{ dir string }
+// Directory holds the attestations of one host.
+type Directory struct{ path string }
 
-// In is the word below a directory, which is Dir of a host's /run.
-func In(dir string) Word { return Word{dir} }
+// In is the directory at a path, which is Dir of a host's /run.
+func In(path string) Directory { return Directory{path} }
 
-func (w Word) endpoints() folder  { return folder(filepath.Join(w.dir, "attested")) }
-func (w Word) containers() folder { return folder(filepath.Join(w.dir, "hardened")) }
+func (d Directory) endpoints() folder  { return folder(filepath.Join(d.path, "attested")) }
+func (d Directory) containers() folder { return folder(filepath.Join(d.path, "hardened")) }
 
-// Attest leaves word about an endpoint.
-func (w Word) Attest(a Attestation) error { return w.endpoints().write(a.Endpoint, a) }
+// Attest writes the attestation of an endpoint.
+func (d Directory) Attest(a Attestation) error { return d.endpoints().write(a.Endpoint, a) }
 
-// Attested reads the word about an endpoint; ok is false where there is none.
-func (w Word) Attested(endpoint string) (a Attestation, ok bool, err error) {
-	ok, err = w.endpoints().read(endpoint, &a)
+// Attested reads the attestation of an endpoint; ok is false where there is none.
+func (d Directory) Attested(endpoint string) (a Attestation, ok bool, err error) {
+	ok, err = d.endpoints().read(endpoint, &a)
 	if ok && a.Endpoint != endpoint {
 		return Attestation{}, false, fmt.Errorf("attestation of endpoint %s: is about %s", endpoint, a.Endpoint)
 	}
 	return a, ok, err
 }
 
-// Forget takes the word about an endpoint back. None is no error.
-func (w Word) Forget(endpoint string) error { return w.endpoints().remove(endpoint) }
+// Forget removes the attestation of an endpoint. A missing one is no error.
+func (d Directory) Forget(endpoint string) error { return d.endpoints().remove(endpoint) }
 
-// Harden leaves word about a container.
-func (w Word) Harden(h Hardened) error { return w.containers().write(h.Container, h) }
+// Harden writes the attestation of a container.
+func (d Directory) Harden(h Hardened) error { return d.containers().write(h.Container, h) }
 
-// Hardened reads the word about a container; ok is false where there is none.
-func (w Word) Hardened(container string) (h Hardened, ok bool, err error) {
-	ok, err = w.containers().read(container, &h)
+// Hardened reads the attestation of a container; ok is false where there is none.
+func (d Directory) Hardened(container string) (h Hardened, ok bool, err error) {
+	ok, err = d.containers().read(container, &h)
 	if ok && h.Container != container {
-		return Hardened{}, false, fmt.Errorf("word about container %s: is about %s", container, h.Container)
+		return Hardened{}, false, fmt.Errorf("attestation of container %s: is about %s", container, h.Container)
 	}
 	return h, ok, err
 }
 
-// ForgetContainer takes the word about a container back. None is no error.
-func (w Word) ForgetContainer(container string) error { return w.containers().remove(container) }
+// ForgetContainer removes the attestation of a container. A missing one is no error.
+func (d Directory) ForgetContainer(container string) error { return d.containers().remove(container) }
 
-// knock begins the name of a file that says nothing but that somebody is there.
-const knock = "knock"
+// notification begins the name of a file that says nothing but that there is a new endpoint.
+const notification = "notify."
 
-// Knock asks whoever watches to look at an endpoint that is new. Where nobody does, nothing happens.
-func (w Word) Knock() error {
-	path := filepath.Join(string(w.endpoints()), fmt.Sprintf("%s.%d", knock, os.Getpid()))
-	err := os.WriteFile(path, nil, 0o600)
+// Notify tells whoever watches that there is a new endpoint. Where nobody watches, nothing happens.
+func (d Directory) Notify() error {
+	f, err := os.CreateTemp(string(d.endpoints()), notification+"*")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return errors.Join(err, os.Remove(path))
+	if err != nil {
+		return fmt.Errorf("attestations: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Watch tells the endpoint of each attestation that is left, and "" for each knock, until the context ends. It makes the
-// directory.
-func (w Word) Watch(ctx context.Context, heard func(endpoint string)) error {
-	dir := string(w.endpoints())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Watch calls handle with the endpoint of each attestation that is written, and with "" for each notification, until the
+// context ends. It makes the directory.
+func (d Directory) Watch(ctx context.Context, handle func(endpoint string)) error {
+	path := string(d.endpoints())
+	if err := os.MkdirAll(path, dirMode); err != nil {
 		return fmt.Errorf("attestations: %w", err)
 	}
 	watcher, err := fsnotify.NewWatcher()
@@ -100,8 +103,8 @@ func (w Word) Watch(ctx context.Context, heard func(endpoint string)) error {
 		return fmt.Errorf("attestations: %w", err)
 	}
 	defer watcher.Close()
-	if err := watcher.Add(dir); err != nil {
-		return fmt.Errorf("attestations: %s: %w", dir, err)
+	if err := watcher.Add(path); err != nil {
+		return fmt.Errorf("attestations: %s: %w", path, err)
 	}
 	for {
 		select {
@@ -111,11 +114,11 @@ func (w Word) Watch(ctx context.Context, heard func(endpoint string)) error {
 			if !ok {
 				return errors.New("attestations: the watch ended")
 			}
-			if event.Name == dir && event.Has(fsnotify.Remove) {
-				return fmt.Errorf("attestations: %s was removed", dir)
+			if event.Name == path && event.Has(fsnotify.Remove) {
+				return fmt.Errorf("attestations: %s was removed", path)
 			}
-			if endpoint, ok := said(event); ok {
-				heard(endpoint)
+			if endpoint, ok := subject(event); ok {
+				handle(endpoint)
 			}
 		case err := <-watcher.Errors:
 			return fmt.Errorf("attestations: %w", err)
@@ -123,13 +126,13 @@ func (w Word) Watch(ctx context.Context, heard func(endpoint string)) error {
 	}
 }
 
-// said reads an event of the directory; what is being written is no word yet.
-func said(e fsnotify.Event) (endpoint string, ok bool) {
+// subject is the endpoint that an event of the directory is about. Temporary files are about none.
+func subject(e fsnotify.Event) (endpoint string, ok bool) {
 	name := filepath.Base(e.Name)
 	if !e.Has(fsnotify.Create) || atomicfile.IsTemporary(name) {
 		return "", false
 	}
-	if strings.HasPrefix(name, knock+".") {
+	if strings.HasPrefix(name, notification) {
 		return "", true
 	}
 	return strings.CutSuffix(name, suffix)

@@ -11,6 +11,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
 )
 
+// dirMode lets root alone read attestations and write them.
+const dirMode = 0o700
+
 // folder holds a document for each id. A reader sees one whole or not at all.
 type folder string
 
@@ -32,7 +35,7 @@ func (f folder) write(id string, document any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := os.MkdirAll(string(f), 0o700); err != nil {
+	if err := os.MkdirAll(string(f), dirMode); err != nil {
 		return err
 	}
 	// The directory is in memory: there is nothing to force to disk.
