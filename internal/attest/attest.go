@@ -1,6 +1,6 @@
-// Package attest passes attestations from mcpnet-runtime, which starts containers, to the process that decides about their
-// endpoints. A file for each endpoint and for each container says what the container holds. Only root may write the files
-// and their directories: a reader refuses an attestation that anybody else could have written.
+// Package attest passes attestations from mcpnet-runtime, which starts containers, to the process that decides about
+// their endpoints. A file for each endpoint and for each container says what the container holds. Only root may write
+// the files and their directories: a reader refuses an attestation that anybody else could have written.
 package attest
 
 import (
@@ -21,8 +21,8 @@ import (
 // Dir is the directory below the host's /run.
 const Dir = "mcpnet"
 
-// Attestation says that a container was started with no more than these capabilities and with no_new_privileges, and with
-// no interface but its endpoints'.
+// Attestation says that a container was started with no more than these capabilities and with no_new_privileges, and
+// with no interface but its endpoints'.
 type Attestation struct {
 	Network   string      `json:"network"`
 	Endpoint  string      `json:"endpoint"`
@@ -91,8 +91,8 @@ func (d Directory) Notify() error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Watch calls handle with the endpoint of each attestation that is written, and with "" for each notification, until the
-// context ends. It makes the directory.
+// Watch calls handle with the endpoint of each attestation that is written, and with "" for each notification, until
+// the context ends. It makes the directory.
 func (d Directory) Watch(ctx context.Context, handle func(endpoint string)) error {
 	path := string(d.endpoints())
 	if err := os.MkdirAll(path, dirMode); err != nil {

@@ -21,7 +21,8 @@ func check(t *testing.T, err error) {
 func TestDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mcpnet")
 	d := attest.In(dir)
-	a, h := attest.Attestation{Network: "n", Endpoint: "e", Container: "c", Caps: policy.DefaultCaps}, attest.Hardened{Container: "c", Caps: 0}
+	a := attest.Attestation{Network: "n", Endpoint: "e", Container: "c", Caps: policy.DefaultCaps}
+	h := attest.Hardened{Container: "c", Caps: 0}
 	for range 2 { // absent, and absent again
 		_, ok, err := d.Attested("e")
 		_, also, failed := d.Hardened("c")
