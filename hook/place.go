@@ -103,7 +103,7 @@ func placeOf(d *oci.Document, id string) (place, error) {
 }
 
 // placeIn finds the mcpnet networks that lead into a network namespace. What leads out beside them is a problem.
-func placeIn(path string, stores []*store.Store) (p place, err error) {
+func placeIn(path string, stores []*store.View) (p place, err error) {
 	if oci.IsHosts(path, "net") {
 		return p, nil // the host's, into which no wire leads: a container's end may be there for a moment
 	}
@@ -134,14 +134,14 @@ func placeIn(path string, stores []*store.Store) (p place, err error) {
 
 // stores are the directories in which mcpnet keeps documents: those of CNI, netavark and the service, and those of Docker's
 // managed plugins below the engine's directory.
-func stores(dockerRoot string) []*store.Store {
+func stores(dockerRoot string) []*store.View {
 	root := storeRoot()
 	dirs := []string{filepath.Join(root, "cni"), filepath.Join(root, "netavark"), root}
 	if dockerRoot != "" {
 		plugins, _ := filepath.Glob(filepath.Join(dockerRoot, "plugins", "*", "propagated-mount"))
 		dirs = append(dirs, plugins...)
 	}
-	var out []*store.Store
+	var out []*store.View
 	for _, dir := range dirs {
 		out = append(out, store.OpenView(dir))
 	}
@@ -149,7 +149,7 @@ func stores(dockerRoot string) []*store.Store {
 }
 
 // storesFor are the stores that may know of a container that exists.
-func storesFor(d *oci.Document, id string) []*store.Store {
+func storesFor(d *oci.Document, id string) []*store.View {
 	record, ok, err := findRecord(d, id)
 	if err != nil || !ok {
 		return stores(defaultDockerRoot)
@@ -157,7 +157,7 @@ func storesFor(d *oci.Document, id string) []*store.Store {
 	return stores(record.root)
 }
 
-func findEndpoint(stores []*store.Store, id string) (member, error) {
+func findEndpoint(stores []*store.View, id string) (member, error) {
 	var dirs []string
 	var failed []error
 	for _, s := range stores {

@@ -57,7 +57,7 @@ type Engine struct {
 
 	networks map[string]*network
 	removed  map[string]time.Time // when networks were removed, by id: see RebuildNetwork
-	problems []string             // what status shows: layers that are weaker, documents that were set aside
+	problems []string             // what status shows: layers that are weaker, documents that cannot be read
 }
 
 type network struct {

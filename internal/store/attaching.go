@@ -20,7 +20,7 @@ func (s *Store) Attaching(network, id string) (done func(), ok bool, err error) 
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return nil, false, err
 	}
-	f, err := os.OpenFile(filepath.Join(s.dir, "networks", network, "attaching"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.documents().of(network), "attaching"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, false, fmt.Errorf("store: %w", err)
 	}

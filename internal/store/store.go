@@ -1,23 +1,22 @@
 // Package store keeps what should be, as JSON documents that people can read: one for each network and one for each
-// endpoint, so that an attach writes a few hundred bytes at any number of endpoints. A document appears whole or not at
-// all (a rename), and one that cannot be read is set aside, never guessed at.
+// endpoint, so that an attach writes a few hundred bytes at any number of endpoints. A reader sees a document whole or
+// not at all. A document that cannot be read stays where it is and is reported: what it describes may be alive.
 //
 //	DIR/lock
 //	DIR/networks/NETWORK/network.json
 //	DIR/networks/NETWORK/endpoints/ENDPOINT.json
 //	DIR/networks/NETWORK/addresses/ADDRESS          who holds an address (see claim.go)
 //
-// A store belongs to one process (Open), or to many that come and go (OpenShared, see shared.go).
+// A store belongs to one process (Open), or to many that come and go (OpenShared). A View only reads it.
 package store
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -47,13 +46,16 @@ type Endpoint struct {
 type Contents struct {
 	Networks  []Network
 	Endpoints []Endpoint
-	// Problems are documents that could not be read; each was renamed to NAME.corrupt.
-	Problems []error
+	// Problems are documents that cannot be read.
+	Problems []*Problem
+	// Unreadable names the networks and endpoints that those documents may be about. They may be alive: whoever collects
+	// left-overs spares them, and, where Endpoint is empty, everything of the network.
+	Unreadable []Ref
 }
 
-// Store is a directory of documents.
+// Store is a directory of documents that this process may change.
 type Store struct {
-	dir  string
+	View
 	lock *flock.Flock // of the one process; nil in a shared store
 }
 
@@ -75,6 +77,16 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
+// OpenShared opens a directory that many processes work on, and makes it where it is missing. Each of them holds a lock
+// while it reads and changes documents: RLock beside others that change other endpoints, Lock alone.
+func OpenShared(dir string) (*Store, error) {
+	s := &Store{View: View{dir: dir}}
+	if err := os.MkdirAll(string(s.documents()), 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return s, nil
+}
+
 // Close releases the store.
 func (s *Store) Close() error {
 	if s.lock == nil {
@@ -83,59 +95,8 @@ func (s *Store) Close() error {
 	return s.lock.Close()
 }
 
-func (s *Store) lockPath() string { return filepath.Join(s.dir, "lock") }
-
-// Load reads every document.
-func (s *Store) Load() (Contents, error) {
-	var c Contents
-	entries, err := os.ReadDir(filepath.Join(s.dir, "networks"))
-	if err != nil {
-		return c, fmt.Errorf("store: %w", err)
-	}
-	for _, entry := range entries {
-		s.loadNetwork(entry.Name(), &c)
-	}
-	return c, nil
-}
-
-// readNetwork reads one network's document. The error says what is wrong with it.
-func (s *Store) readNetwork(id string) (n Network, err error) {
-	if err = read(s.networkPath(id), &n, &n.Schema); err == nil {
-		err = n.check(id)
-	}
-	return n, err
-}
-
-func (s *Store) readEndpoint(network, id string) (e Endpoint, err error) {
-	if err = read(s.endpointPath(network, id), &e, &e.Schema); err == nil {
-		err = e.check(network, id)
-	}
-	return e, err
-}
-
-func (s *Store) loadNetwork(id string, c *Contents) {
-	n, err := s.readNetwork(id)
-	if err != nil {
-		c.Problems = append(c.Problems, setAside(s.networkPath(id), err))
-	} else {
-		c.Networks = append(c.Networks, n)
-	}
-	documents, err := os.ReadDir(filepath.Join(s.dir, "networks", id, "endpoints"))
-	if err = ignoreMissing(err); err != nil {
-		c.Problems = append(c.Problems, err)
-	}
-	for _, document := range documents {
-		if !isDocument(document.Name()) {
-			continue
-		}
-		e, err := s.readEndpoint(id, strings.TrimSuffix(document.Name(), extension))
-		if err != nil {
-			c.Problems = append(c.Problems, setAside(filepath.Join(s.dir, "networks", id, "endpoints", document.Name()), err))
-		} else {
-			c.Endpoints = append(c.Endpoints, e)
-		}
-	}
-}
+// Load reads every document. Where the documents are missing, it fails: without them all that lives looks left over.
+func (s *Store) Load() (Contents, error) { return s.documents().load() }
 
 // PutNetwork writes a network's document; it is on disk when the call returns.
 func (s *Store) PutNetwork(n topology.Network) error {
@@ -148,10 +109,10 @@ func (s *Store) PutPending(n topology.Network) error {
 }
 
 func (s *Store) putNetwork(n Network) error {
-	path := s.networkPath(n.ID)
 	if err := checkID(n.ID); err != nil {
 		return err
 	}
+	path := s.documents().network(n.ID)
 	if err := os.MkdirAll(filepath.Join(filepath.Dir(path), "endpoints"), 0o700); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
@@ -172,7 +133,7 @@ func (s *Store) PutEndpoint(e topology.Endpoint, joined bool) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return atomicfile.Write(s.endpointPath(e.NetworkID, e.ID), data, 0o600)
+	return atomicfile.Write(s.documents().endpoint(e.NetworkID, e.ID), data, 0o600)
 }
 
 // DeleteEndpoint removes an endpoint's document. One that is missing is no error.
@@ -180,91 +141,43 @@ func (s *Store) DeleteEndpoint(network, id string) error {
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return err
 	}
-	return ignoreMissing(os.Remove(s.endpointPath(network, id)))
+	return ignoreMissing(os.Remove(s.documents().endpoint(network, id)))
 }
 
-// DeleteNetwork removes a network's document and those of its endpoints.
+// DeleteNetwork removes a network's document and those of its endpoints. The network's goes first: a process that is
+// killed here leaves no network.
 func (s *Store) DeleteNetwork(id string) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	return os.RemoveAll(filepath.Join(s.dir, "networks", id))
-}
-
-// extension ends the names of documents.
-const extension = ".json"
-
-// isDocument tells the documents in a directory from what a killed process has not finished.
-func isDocument(name string) bool {
-	return filepath.Ext(name) == extension && !atomicfile.IsTemporary(name)
-}
-
-func (s *Store) networkPath(id string) string {
-	return filepath.Join(s.dir, "networks", id, "network.json")
-}
-
-func (s *Store) endpointPath(network, id string) string {
-	return filepath.Join(s.dir, "networks", network, "endpoints", id+".json")
-}
-
-// maxID is the longest id that engines use.
-const maxID = 128
-
-// checkID checks what becomes the name of a file. A regular expression would have to be compiled in each process of CNI's.
-func checkID(id string) error {
-	valid := id != "" && len(id) <= maxID
-	for i := range len(id) {
-		b := id[i]
-		letter := b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
-		valid = valid && (letter || i > 0 && (b == '_' || b == '.' || b == '-'))
+	if err := ignoreMissing(os.Remove(s.documents().network(id))); err != nil {
+		return err
 	}
-	if !valid {
-		return fmt.Errorf("store: %q is not an id: letters, digits, _ . - only, at most %d", id, maxID)
-	}
-	return nil
+	return os.RemoveAll(s.documents().of(id))
 }
 
-func read(path string, document any, version *int) error {
-	data, err := os.ReadFile(path)
+// PutFact keeps a small value that is costly to find out, such as what the kernel offers.
+func (s *Store) PutFact(name, value string) error {
+	return atomicfile.Write(filepath.Join(s.dir, factPrefix+name), []byte(value), 0o600)
+}
+
+func (s *Store) sweptPath(network string) string {
+	return filepath.Join(s.documents().of(network), "swept")
+}
+
+// MarkSwept records that a network was looked through for left-overs now. A network that is gone has none.
+func (s *Store) MarkSwept(network string) error {
+	return ignoreMissing(os.WriteFile(s.sweptPath(network), nil, 0o600))
+}
+
+// Swept is when that was last, or when the network was made. One that is gone has just been.
+func (s *Store) Swept(network string) (time.Time, error) {
+	info, err := os.Stat(s.sweptPath(network))
+	if errors.Is(err, os.ErrNotExist) {
+		return time.Now(), s.MarkSwept(network)
+	}
 	if err != nil {
-		return err
+		return time.Time{}, fmt.Errorf("store: %w", err)
 	}
-	if err := json.Unmarshal(data, document); err != nil {
-		return err
-	}
-	if *version != schema {
-		return fmt.Errorf("schema %d, this mcpnet reads %d", *version, schema)
-	}
-	return nil
-}
-
-// check finds a document that is in order, but not of this network or with less than a network needs.
-func (n Network) check(id string) error {
-	if n.ID != id || n.Owner == "" || n.Bridge == "" || !n.Subnet.IsValid() || !n.BridgeAddr.Is4() {
-		return fmt.Errorf("does not describe network %s", id)
-	}
-	return nil
-}
-
-func (e Endpoint) check(network, id string) error {
-	if e.NetworkID != network || e.ID != id || e.Owner == "" || e.Role == "" || !e.IP.Is4() || len(e.MAC) == 0 {
-		return fmt.Errorf("does not describe endpoint %s of network %s", id, network)
-	}
-	return nil
-}
-
-// setAside keeps a document that cannot be read for a person to look at, out of the way of the next start.
-func setAside(path string, cause error) error {
-	if errors.Is(cause, fs.ErrNotExist) {
-		return fmt.Errorf("store: %w", cause)
-	}
-	aside := strings.TrimSuffix(path, ".json") + ".corrupt"
-	return fmt.Errorf("store: %s set aside as %s: %w", path, filepath.Base(aside), errors.Join(cause, os.Rename(path, aside)))
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return info.ModTime(), nil
 }

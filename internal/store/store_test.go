@@ -1,10 +1,13 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +17,12 @@ import (
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/store"
 	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+const (
+	// documents is where the documents of networks are.
+	documents = "networks"
+	schema    = 1
 )
 
 func open(t *testing.T, dir string) *store.Store {
@@ -39,12 +48,17 @@ func load(t *testing.T, s *store.Store) store.Contents {
 }
 
 func network(id string) topology.Network {
-	p, err := policy.Parse(map[string]string{policy.KeyGateway: "172.20.0.100:8080,172.20.0.101:53/udp", policy.KeyEgress: "tcp/443,dns"})
+	p, err := policy.Parse(map[string]string{
+		policy.KeyGateway: "172.20.0.100:8080,172.20.0.101:53/udp", policy.KeyEgress: "tcp/443,dns",
+	})
 	if err != nil {
 		panic(err)
 	}
-	return topology.Network{ID: id, Name: "mcp", Owner: topology.OwnerDocker, Bridge: "mcp-secure", Subnet: netip.MustParsePrefix("172.20.0.0/16"),
-		BridgeAddr: netip.MustParseAddr("172.20.0.1"), IPRange: netip.MustParsePrefix("172.20.240.0/20"), Policy: p}
+	return topology.Network{
+		ID: id, Name: "mcp", Owner: topology.OwnerDocker, Bridge: "mcp-secure",
+		Subnet: netip.MustParsePrefix("172.20.0.0/16"), BridgeAddr: netip.MustParseAddr("172.20.0.1"),
+		IPRange: netip.MustParsePrefix("172.20.240.0/20"), Policy: p,
+	}
 }
 
 func endpoint(network, id string) topology.Endpoint {
@@ -53,7 +67,9 @@ func endpoint(network, id string) topology.Endpoint {
 		MAC: topology.MACFor(network, a), Container: "server", Reason: "because"}
 }
 
-var compareAddrs = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+var compareAddrs = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
 
 func TestRoundTrip(t *testing.T) {
 	dir := t.TempDir()
@@ -65,7 +81,10 @@ func TestRoundTrip(t *testing.T) {
 	check(t, s.PutEndpoint(b, false))
 	check(t, s.Close())
 	s = open(t, dir)
-	want := store.Contents{Networks: []store.Network{{Schema: 1, Network: n}}, Endpoints: []store.Endpoint{{Schema: 1, Endpoint: a, Joined: true}, {Schema: 1, Endpoint: b}}}
+	want := store.Contents{
+		Networks:  []store.Network{{Schema: schema, Network: n}},
+		Endpoints: []store.Endpoint{{Schema: schema, Endpoint: a, Joined: true}, {Schema: schema, Endpoint: b}},
+	}
 	if diff := cmp.Diff(want, load(t, s), compareAddrs); diff != "" {
 		t.Error(diff)
 	}
@@ -79,7 +98,7 @@ func TestRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(store.Contents{}, load(t, s)); diff != "" {
 		t.Error(diff)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "networks", "*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(dir, documents, "*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -89,7 +108,7 @@ func TestOnlyRootReads(t *testing.T) {
 	s := open(t, dir)
 	check(t, s.PutNetwork(network("n")))
 	check(t, s.PutEndpoint(endpoint("n", "a"), true))
-	check(t, filepath.WalkDir(filepath.Join(dir, "networks"), func(path string, d os.DirEntry, err error) error {
+	check(t, filepath.WalkDir(filepath.Join(dir, documents), func(path string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -101,8 +120,8 @@ func TestOnlyRootReads(t *testing.T) {
 	}))
 }
 
-// TestBadDocuments: one that cannot be read, or that an older mcpnet must not act on, is set aside and named; the others
-// are read.
+// TestBadDocuments: one that cannot be read, or that an older mcpnet must not act on, stays where it is and is named; the
+// others are read.
 func TestBadDocuments(t *testing.T) {
 	whole := func(t *testing.T, path string) string {
 		b, err := os.ReadFile(path)
@@ -115,10 +134,10 @@ func TestBadDocuments(t *testing.T) {
 		"garbage":   func(*testing.T, string) string { return "\x00\x00\x00\x00" },
 		"a list":    func(*testing.T, string) string { return "[]" },
 		"newer": func(t *testing.T, path string) string {
-			return strings.NewReplacer(`"schema": 1`, `"schema": 2`, `"schema":1`, `"schema":2`).Replace(whole(t, path))
+			return regexp.MustCompile(`"schema": ?\d`).ReplaceAllString(whole(t, path), `"schema": 9`)
 		},
 		"without a schema": func(*testing.T, string) string { return "{}" },
-		"hollow":           func(*testing.T, string) string { return `{"schema":1}` },
+		"hollow":           func(*testing.T, string) string { return fmt.Sprintf(`{"schema":%d}`, schema) },
 		"of another id": func(t *testing.T, path string) string {
 			return strings.NewReplacer(`"id": "n"`, `"id": "x"`, `"id":"a"`, `"id":"x"`).Replace(whole(t, path))
 		},
@@ -133,33 +152,150 @@ func TestBadDocuments(t *testing.T) {
 				check(t, s.PutNetwork(network("n")))
 				check(t, s.PutEndpoint(endpoint("n", "a"), true))
 				check(t, s.PutNetwork(network("other")))
-				path := filepath.Join(dir, "networks", "n", document)
+				path := filepath.Join(dir, documents, "n", document)
 				bad := spoil(t, path)
 				check(t, os.WriteFile(path, []byte(bad), 0o600))
-				expectSetAside(t, load(t, s), path, bad)
-				if again := load(t, s).Problems; len(again) > 1 {
-					t.Errorf("once more: %v", again)
+				want := store.Ref{Network: "n"}
+				if document != "network.json" {
+					want.Endpoint = "a"
+				}
+				expectProblem(t, load(t, s), path, want)
+				expectProblem(t, load(t, s), path, want)
+				if got := whole(t, path); got != bad {
+					t.Errorf("the document was changed: %q", got)
 				}
 			})
 		}
 	}
 }
 
-func expectSetAside(t *testing.T, c store.Contents, path, content string) {
+func expectProblem(t *testing.T, c store.Contents, path string, about store.Ref) {
 	t.Helper()
-	if len(c.Problems) != 1 || !strings.Contains(c.Problems[0].Error(), path) {
+	if len(c.Problems) != 1 || c.Problems[0].Path != path || c.Problems[0].Ref != about || c.Problems[0].Remedy == "" {
 		t.Fatalf("problems: %v", c.Problems)
 	}
-	aside := strings.TrimSuffix(path, ".json") + ".corrupt"
-	if b, err := os.ReadFile(aside); err != nil || string(b) != content {
-		t.Errorf("%s: %q, %v", aside, b, err)
+	if text := c.Problems[0].Error(); !strings.Contains(text, path) || !strings.Contains(text, c.Problems[0].Remedy) {
+		t.Errorf("problem says: %s", text)
 	}
-	if _, err := os.Stat(path); err == nil {
-		t.Errorf("%s is still there", path)
+	if !slices.Contains(c.Unreadable, about) {
+		t.Errorf("unreadable: %v, want %v", c.Unreadable, about)
 	}
 	if len(c.Networks)+len(c.Endpoints) != 2 {
 		t.Errorf("the others are not read: %v %v", c.Networks, c.Endpoints)
 	}
+}
+
+// TestUnreadable: whatever a document may be about is named, so that a collector spares it.
+func TestUnreadable(t *testing.T) {
+	ref := func(network, endpoint string) store.Ref { return store.Ref{Network: network, Endpoint: endpoint} }
+	move := func(from, to string) func(string) error {
+		return func(dir string) error { return os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)) }
+	}
+	for name, tt := range map[string]struct {
+		harm func(documents string) error
+		want []store.Ref
+	}{
+		"endpoint of another name": {
+			move("n/endpoints/a.json", "n/endpoints/b.json"), []store.Ref{ref("n", "b"), ref("n", "a")},
+		},
+		"endpoint of another network": {
+			move("n/endpoints/a.json", "o/endpoints/a.json"), []store.Ref{ref("o", "a"), ref("n", "a")},
+		},
+		"network of another name": {
+			move("n/network.json", "o/network.json"), []store.Ref{ref("n", ""), ref("o", ""), ref("n", "")},
+		},
+		"network without a document": {move("n/network.json", "n/x"), []store.Ref{ref("n", "")}},
+		"endpoints are a file": {func(dir string) error {
+			path := filepath.Join(dir, "n/endpoints")
+			return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600))
+		}, []store.Ref{ref("n", "")}},
+		"a file beside networks": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "x"), nil, 0o600)
+		}, nil},
+		"a network that has nothing": {func(dir string) error {
+			return os.MkdirAll(filepath.Join(dir, "x/endpoints"), 0o700)
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			check(t, s.PutNetwork(network("n")))
+			check(t, s.PutNetwork(network("o")))
+			check(t, s.PutEndpoint(endpoint("n", "a"), true))
+			check(t, tt.harm(filepath.Join(dir, documents)))
+			if c := load(t, s); !slices.Equal(c.Unreadable, tt.want) {
+				t.Errorf("unreadable: %v, want %v; problems %v", c.Unreadable, tt.want, c.Problems)
+			}
+		})
+	}
+}
+
+// TestViewChangesNothing reads everything of a store that has bad documents, under the shared lock.
+func TestViewChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	check(t, s.PutNetwork(network("n")))
+	check(t, s.PutEndpoint(endpoint("n", "a"), true))
+	check(t, os.WriteFile(filepath.Join(dir, documents, "n/endpoints/a.json"), []byte("{"), 0o600))
+	check(t, s.Close())
+	check(t, os.Remove(filepath.Join(dir, "lock")))
+	before := tree(t, dir)
+	readAll(t, store.OpenView(dir))
+	if diff := cmp.Diff(before, tree(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+	missing := filepath.Join(dir, "missing")
+	readAll(t, store.OpenView(missing))
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("a view made its directory")
+	}
+}
+
+// readAll reads what there is under the shared lock, and gives it.
+func readAll(t *testing.T, v *store.View) store.Contents {
+	t.Helper()
+	unlock, err := v.RLock(t.Context())
+	check(t, err)
+	defer unlock()
+	c, err := v.Load()
+	check(t, err)
+	networks, err := v.Networks()
+	if len(networks) != len(c.Networks) {
+		t.Errorf("networks %v, %v; loaded %v", networks, err, c.Networks)
+	}
+	for _, e := range c.Endpoints {
+		if got, err := v.Endpoint(e.NetworkID, e.ID); err != nil || got.IP != e.IP {
+			t.Errorf("endpoint %s: %v, %v", e.ID, got, err)
+		}
+	}
+	for _, n := range networks {
+		_, err := v.HasEndpoints(n.ID)
+		check(t, err)
+	}
+	v.Fact("features")
+	_, err = v.HasResident()
+	check(t, err)
+	return c
+}
+
+// tree gives every file of a directory with its text.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	check(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, path)
+		if d.IsDir() {
+			found[rel] = "directory"
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		found[rel] = string(text)
+		return err
+	}))
+	return found
 }
 
 // TestHalfWritten: a document that was being written when the process died is not read.
@@ -167,7 +303,7 @@ func TestHalfWritten(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	check(t, s.PutNetwork(network("n")))
-	check(t, os.WriteFile(filepath.Join(dir, "networks/n/endpoints/.a.json.123"), []byte(`{"sche`), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, documents, "n/endpoints/.a.json.123"), []byte(`{"sche`), 0o600))
 	if c := load(t, s); len(c.Problems) > 0 || len(c.Endpoints) > 0 {
 		t.Errorf("%v %v", c.Problems, c.Endpoints)
 	}
@@ -199,7 +335,8 @@ func TestBadIDs(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	check(t, s.PutNetwork(network("n")))
-	for _, id := range []string{"", ".", "..", "../x", "a/b", "/etc", "a b", "-x", ".hidden", "a\x00", "ü", strings.Repeat("x", 129)} {
+	bad := []string{"", ".", "..", "../x", "a/b", "/etc", "a b", "-x", ".hidden", "a\x00", "ü", strings.Repeat("x", 129)}
+	for _, id := range bad {
 		for what, err := range map[string]error{
 			"PutNetwork":       s.PutNetwork(network(id)),
 			"DeleteNetwork":    s.DeleteNetwork(id),
