@@ -151,7 +151,7 @@ func (g *ground) clean() {
 			g.t.Errorf("%s are left:\n%s", what, out)
 		}
 	}
-	documents, _ := filepath.Glob(filepath.Join(g.store, "networks", "*"))
+	documents, _ := filepath.Glob(filepath.Join(g.store, "v2", "*"))
 	for _, d := range documents {
 		entries, _ := os.ReadDir(d)
 		g.t.Errorf("the store still holds %s: %v", d, entries)

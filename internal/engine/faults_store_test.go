@@ -50,8 +50,8 @@ func TestTruncatedDocuments(t *testing.T) {
 
 func documents(t *testing.T, dir string) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(dir, "networks/*/*.json"))
-	more, err2 := filepath.Glob(filepath.Join(dir, "networks/*/endpoints/*.json"))
+	found, err := filepath.Glob(filepath.Join(dir, "v2/*/*.json"))
+	more, err2 := filepath.Glob(filepath.Join(dir, "v2/*/endpoints/*.json"))
 	if err != nil || err2 != nil || len(found)+len(more) == 0 {
 		t.Fatalf("no documents: %v, %v", err, err2)
 	}
@@ -81,7 +81,7 @@ func TestBrokenStore(t *testing.T) {
 		"network cut":  half("network.json"),
 		"endpoint cut": half("server.json"),
 		"all cut":      half(".json"),
-		"store gone":   func(t *testing.T, g *ground) { g.check(os.RemoveAll(filepath.Join(g.store, "networks"))) },
+		"store gone":   func(t *testing.T, g *ground) { g.check(os.RemoveAll(filepath.Join(g.store, "v2"))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,13 +14,13 @@ import (
 // Attaching takes an attachment for the caller, so that two calls for the same one do not take each other's objects for
 // left-overs. It is not ok while another call has it. The caller shares the store, and the network has a document.
 //
-// All attachments of a network lock one file, each a byte of its own. With a file for each, somebody would have to remove
-// it, while others may have opened it to lock it next.
+// All attachments of a network lock one file, each a byte of its own. With a file for each, somebody would have to
+// remove it, while others may have opened it to lock it next.
 func (s *Store) Attaching(network, id string) (done func(), ok bool, err error) {
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return nil, false, err
 	}
-	f, err := os.OpenFile(filepath.Join(s.documents().of(network), "attaching"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.docs.of(network), "attaching"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, false, fmt.Errorf("store: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 // documents of all others. It is a file named by the address, with the endpoint's id in it.
 
 func (s *Store) claimPath(network string, a netip.Addr) string {
-	return filepath.Join(s.documents().of(network), "addresses", a.String())
+	return filepath.Join(s.docs.of(network), "addresses", a.String())
 }
 
 // Claim takes an address for an endpoint. It gives the endpoint that holds it already, or "".

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
+	"github.com/mcpnet/mcpnet/internal/store/internal/format"
 )
 
 // documents is a directory that holds a directory for each network.
@@ -55,7 +56,7 @@ func (d documents) endpoints(network string) (ids []string, err error) {
 }
 
 func (d documents) readNetwork(id string) (n Network, err error) {
-	err = read(d.network(id), &n, &n.Schema)
+	err = read(format.OfNetwork, d.network(id), &n)
 	if errors.Is(err, fs.ErrNotExist) {
 		return n, fmt.Errorf("store: network %s: %w", id, err)
 	}
@@ -69,7 +70,7 @@ func (d documents) readNetwork(id string) (n Network, err error) {
 }
 
 func (d documents) readEndpoint(network, id string) (e Endpoint, err error) {
-	err = read(d.endpoint(network, id), &e, &e.Schema)
+	err = read(format.OfEndpoint, d.endpoint(network, id), &e)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, fmt.Errorf("store: endpoint %s: %w", id, err)
 	}
@@ -80,6 +81,25 @@ func (d documents) readEndpoint(network, id string) (e Endpoint, err error) {
 		return Endpoint{}, newProblem(d.endpoint(network, id), Ref{network, id}, err)
 	}
 	return e, nil
+}
+
+func (d documents) readNetworks() (networks []Network, err error) {
+	ids, err := d.networks()
+	if err != nil {
+		return nil, ignoreMissing(err)
+	}
+	var failed []error
+	for _, id := range ids {
+		n, err := d.readNetwork(id)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it is being made or removed
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			networks = append(networks, n)
+		}
+	}
+	return networks, errors.Join(failed...)
 }
 
 // load reads everything.
@@ -127,24 +147,16 @@ func (c *Contents) problem(p *Problem) {
 	}
 }
 
-// ErrNewer says that a newer mcpnet wrote something.
-var ErrNewer = errors.New("a newer mcpnet wrote it")
-
-func read(path string, document any, version *int) error {
+// read reads a document of any schema that there was.
+func read(k format.Kind, path string, document any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, document); err != nil {
+	if data, err = format.Convert(k, data); err != nil {
 		return err
 	}
-	if *version > schema {
-		return fmt.Errorf("schema %d, this mcpnet reads %d: %w", *version, schema, ErrNewer)
-	}
-	if *version != schema {
-		return fmt.Errorf("schema %d, this mcpnet reads %d", *version, schema)
-	}
-	return nil
+	return json.Unmarshal(data, document)
 }
 
 // contradiction says that a document is in order, but not about what its path names, or lacks what it needs.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/store/internal/format"
 )
 
 // ErrBusy says that another process held the store until the caller's time was up.
@@ -49,6 +51,9 @@ func (v *View) take(ctx context.Context, how, create int) (unlock func(), err er
 	turn, err := wait(ctx, v.lockPath(), how, create)
 	if err != nil {
 		return nil, err
+	}
+	if err := format.Dir(v.dir).Check(); err != nil { // a newer mcpnet upgraded it meanwhile
+		return nil, errors.Join(err, turn.Close())
 	}
 	return func() { turn.Close() }, nil
 }
@@ -94,6 +99,9 @@ func (s *Store) TryLock() (unlock func(), ok bool, err error) {
 	}
 	if !ok {
 		return nil, false, turn.Close()
+	}
+	if err := format.Dir(s.dir).Check(); err != nil {
+		return nil, false, errors.Join(err, turn.Close())
 	}
 	return func() { turn.Close() }, true, nil
 }

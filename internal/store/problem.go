@@ -3,7 +3,12 @@ package store
 import (
 	"errors"
 	"fmt"
+
+	"github.com/mcpnet/mcpnet/internal/store/internal/format"
 )
+
+// ErrNewer says that a newer mcpnet wrote a document, or upgraded the store.
+var ErrNewer = format.ErrNewer
 
 // Ref names an endpoint by its ids, or a network where Endpoint is empty.
 type Ref struct{ Network, Endpoint string }

@@ -3,14 +3,17 @@
 // not at all. A document that cannot be read stays where it is and is reported: what it describes may be alive.
 //
 //	DIR/lock
-//	DIR/networks/NETWORK/network.json
-//	DIR/networks/NETWORK/endpoints/ENDPOINT.json
-//	DIR/networks/NETWORK/addresses/ADDRESS          who holds an address (see claim.go)
+//	DIR/format                                 the schema of the documents (see internal/format)
+//	DIR/v2/NETWORK/network.json
+//	DIR/v2/NETWORK/endpoints/ENDPOINT.json
+//	DIR/v2/NETWORK/addresses/ADDRESS           who holds an address (see claim.go)
+//	DIR/networks                               a file that stops older versions, whose documents were there
 //
 // A store belongs to one process (Open), or to many that come and go (OpenShared). A View only reads it.
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,11 +24,9 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
+	"github.com/mcpnet/mcpnet/internal/store/internal/format"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
-
-// schema is the version of the documents. A newer one is not read: an older mcpnet must not act on half of it.
-const schema = 1
 
 // Network is the document of a network.
 type Network struct {
@@ -33,6 +34,8 @@ type Network struct {
 	topology.Network
 	// Pending is true while the kernel may hold the rules of an older policy: whoever reads it loads them anew.
 	Pending bool `json:"pending,omitempty"`
+	// Legacy is true while the network's wires may be in the host's network namespace, where an older mcpnet put them.
+	Legacy bool `json:"legacy,omitempty"`
 }
 
 // Endpoint is the document of an endpoint.
@@ -56,35 +59,55 @@ type Contents struct {
 // Store is a directory of documents that this process may change.
 type Store struct {
 	View
+	docs documents
 	lock *flock.Flock // of the one process; nil in a shared store
 }
 
 // Open takes the directory for this process alone, until Close, and makes it where it is missing.
 func Open(dir string) (*Store, error) {
-	s, err := OpenShared(dir)
-	if err != nil {
-		return nil, err
+	s := newStore(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
-	lock := flock.New(s.lockPath())
-	locked, err := lock.TryLock()
+	s.lock = flock.New(s.lockPath())
+	locked, err := s.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w", dir, err)
 	}
 	if !locked {
-		return nil, fmt.Errorf("store %s: another mcpnet process holds it; stop that one first", dir)
+		return nil, errors.Join(fmt.Errorf("store %s: another mcpnet process holds it; stop that one first", dir), s.Close())
 	}
-	s.lock = lock
+	if err := format.Dir(dir).Upgrade(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
+
+// upgradeTime is how long OpenShared waits for others, once in the life of a directory.
+const upgradeTime = 30 * time.Second
 
 // OpenShared opens a directory that many processes work on, and makes it where it is missing. Each of them holds a lock
 // while it reads and changes documents: RLock beside others that change other endpoints, Lock alone.
 func OpenShared(dir string) (*Store, error) {
-	s := &Store{View: View{dir: dir}}
-	if err := os.MkdirAll(string(s.documents()), 0o700); err != nil {
+	s := newStore(dir)
+	if done, err := format.Dir(dir).Ready(); done || err != nil {
+		return s, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return s, nil
+	ctx, cancel := context.WithTimeout(context.Background(), upgradeTime)
+	defer cancel()
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return s, format.Dir(dir).Upgrade()
+}
+
+func newStore(dir string) *Store {
+	return &Store{View: View{dir: dir}, docs: documents(format.Dir(dir).Documents())}
 }
 
 // Close releases the store.
@@ -96,23 +119,24 @@ func (s *Store) Close() error {
 }
 
 // Load reads every document. Where the documents are missing, it fails: without them all that lives looks left over.
-func (s *Store) Load() (Contents, error) { return s.documents().load() }
+func (s *Store) Load() (Contents, error) { return s.docs.load() }
 
-// PutNetwork writes a network's document; it is on disk when the call returns.
+// PutNetwork writes a network's document, neither pending nor legacy; it is on disk when the call returns.
 func (s *Store) PutNetwork(n topology.Network) error {
-	return s.putNetwork(Network{Schema: schema, Network: n})
+	return s.putNetwork(Network{Schema: format.Schema, Network: n})
 }
 
-// PutPending writes a network whose rules are not those of the kernel yet.
+// PutPending writes a network whose rules are not those of the kernel yet. A legacy one stays legacy.
 func (s *Store) PutPending(n topology.Network) error {
-	return s.putNetwork(Network{Schema: schema, Network: n, Pending: true})
+	known, _ := s.Network(n.ID) // one that cannot be read is replaced
+	return s.putNetwork(Network{Schema: format.Schema, Network: n, Pending: true, Legacy: known.Legacy})
 }
 
 func (s *Store) putNetwork(n Network) error {
 	if err := checkID(n.ID); err != nil {
 		return err
 	}
-	path := s.documents().network(n.ID)
+	path := s.docs.network(n.ID)
 	if err := os.MkdirAll(filepath.Join(filepath.Dir(path), "endpoints"), 0o700); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
@@ -129,11 +153,11 @@ func (s *Store) PutEndpoint(e topology.Endpoint, joined bool) error {
 	if err := errors.Join(checkID(e.NetworkID), checkID(e.ID)); err != nil {
 		return err
 	}
-	data, err := json.Marshal(Endpoint{schema, e, joined})
+	data, err := json.Marshal(Endpoint{format.Schema, e, joined})
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return atomicfile.Write(s.documents().endpoint(e.NetworkID, e.ID), data, 0o600)
+	return atomicfile.Write(s.docs.endpoint(e.NetworkID, e.ID), data, 0o600)
 }
 
 // DeleteEndpoint removes an endpoint's document. One that is missing is no error.
@@ -141,7 +165,7 @@ func (s *Store) DeleteEndpoint(network, id string) error {
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return err
 	}
-	return ignoreMissing(os.Remove(s.documents().endpoint(network, id)))
+	return ignoreMissing(os.Remove(s.docs.endpoint(network, id)))
 }
 
 // DeleteNetwork removes a network's document and those of its endpoints. The network's goes first: a process that is
@@ -150,10 +174,10 @@ func (s *Store) DeleteNetwork(id string) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	if err := ignoreMissing(os.Remove(s.documents().network(id))); err != nil {
+	if err := ignoreMissing(os.Remove(s.docs.network(id))); err != nil {
 		return err
 	}
-	return os.RemoveAll(s.documents().of(id))
+	return os.RemoveAll(s.docs.of(id))
 }
 
 // PutFact keeps a small value that is costly to find out, such as what the kernel offers.
@@ -162,7 +186,7 @@ func (s *Store) PutFact(name, value string) error {
 }
 
 func (s *Store) sweptPath(network string) string {
-	return filepath.Join(s.documents().of(network), "swept")
+	return filepath.Join(s.docs.of(network), "swept")
 }
 
 // MarkSwept records that a network was looked through for left-overs now. A network that is gone has none.

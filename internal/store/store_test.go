@@ -21,8 +21,8 @@ import (
 
 const (
 	// documents is where the documents of networks are.
-	documents = "networks"
-	schema    = 1
+	documents = "v2"
+	schema    = 2
 )
 
 func open(t *testing.T, dir string) *store.Store {
@@ -68,7 +68,8 @@ func endpoint(network, id string) topology.Endpoint {
 }
 
 var compareAddrs = cmp.Options{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -120,8 +121,8 @@ func TestOnlyRootReads(t *testing.T) {
 	}))
 }
 
-// TestBadDocuments: one that cannot be read, or that an older mcpnet must not act on, stays where it is and is named; the
-// others are read.
+// TestBadDocuments: one that cannot be read, or that an older mcpnet must not act on, stays where it is and is named.
+// The others are read.
 func TestBadDocuments(t *testing.T) {
 	whole := func(t *testing.T, path string) string {
 		b, err := os.ReadFile(path)

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/mcpnet/mcpnet/internal/store/internal/format"
 )
 
 // View reads a store. It never changes anything in the directory, and it needs no lock: every document is whole at any
@@ -18,56 +20,62 @@ func OpenView(dir string) *View { return &View{dir: dir} }
 // Dir is the store's directory.
 func (v *View) Dir() string { return v.dir }
 
-func (v *View) documents() documents { return documents(filepath.Join(v.dir, "networks")) }
+// read calls f with the documents, wherever an older mcpnet left them.
+func (v *View) read(f func(documents) error) error {
+	return format.Dir(v.dir).Read(func(docs string) error { return f(documents(docs)) })
+}
 
 // Load reads every document.
-func (v *View) Load() (Contents, error) {
-	c, err := v.documents().load()
-	return c, ignoreMissing(err)
+func (v *View) Load() (c Contents, err error) {
+	err = v.read(func(d documents) (err error) {
+		c, err = d.load()
+		return ignoreMissing(err)
+	})
+	return c, err
 }
 
 // Networks reads the document of every network. Those that cannot be read are an error that names them, beside the
 // others.
 func (v *View) Networks() (networks []Network, err error) {
-	docs := v.documents()
-	ids, err := docs.networks()
-	if err != nil {
-		return nil, ignoreMissing(err)
-	}
-	var failed []error
-	for _, id := range ids {
-		n, err := docs.readNetwork(id)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // it is being made or removed
-		case err != nil:
-			failed = append(failed, err)
-		default:
-			networks = append(networks, n)
-		}
-	}
-	return networks, errors.Join(failed...)
+	err = v.read(func(d documents) (err error) {
+		networks, err = d.readNetworks()
+		return err
+	})
+	return networks, err
 }
 
 // Network reads one network's document. One that is missing is an fs.ErrNotExist, one that cannot be read a *Problem.
-func (v *View) Network(id string) (Network, error) {
+func (v *View) Network(id string) (n Network, err error) {
 	if err := checkID(id); err != nil {
 		return Network{}, err
 	}
-	return v.documents().readNetwork(id)
+	err = v.read(func(d documents) (err error) {
+		n, err = d.readNetwork(id)
+		return err
+	})
+	return n, err
 }
 
 // Endpoint reads one endpoint's document. One that is missing is an fs.ErrNotExist, one that cannot be read a *Problem.
-func (v *View) Endpoint(network, id string) (Endpoint, error) {
+func (v *View) Endpoint(network, id string) (e Endpoint, err error) {
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return Endpoint{}, err
 	}
-	return v.documents().readEndpoint(network, id)
+	err = v.read(func(d documents) (err error) {
+		e, err = d.readEndpoint(network, id)
+		return err
+	})
+	return e, err
 }
 
 // HasEndpoints reports whether a network has any.
-func (v *View) HasEndpoints(network string) (bool, error) {
-	ids, err := v.documents().endpoints(network)
-	return len(ids) > 0, ignoreMissing(err)
+func (v *View) HasEndpoints(network string) (has bool, err error) {
+	err = v.read(func(d documents) error {
+		ids, err := d.endpoints(network)
+		has = len(ids) > 0
+		return ignoreMissing(err)
+	})
+	return has, err
 }
 
 const factPrefix = "fact-"

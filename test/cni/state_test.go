@@ -122,8 +122,8 @@ func (s state) saved(command, listed string) {
 
 // files takes mcpnet's documents and host-local's addresses.
 func (l *lab) files(s state) {
-	_ = filepath.WalkDir(filepath.Join(l.Store(), "networks"), func(path string, _ fs.DirEntry, err error) error {
-		if rel, failed := filepath.Rel(l.Store(), path); err == nil && failed == nil && rel != "networks" {
+	_ = filepath.WalkDir(filepath.Join(l.Store(), "v2"), func(path string, _ fs.DirEntry, err error) error {
+		if rel, failed := filepath.Rel(l.Store(), path); err == nil && failed == nil && rel != "v2" {
 			s["document "+rel] = true
 		}
 		return nil

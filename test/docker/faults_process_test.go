@@ -176,7 +176,7 @@ func (f *fray) loseKernel() {
 // loseStore empties the store of the plugin of an engine that is stopped.
 func (f *fray) loseStore() {
 	f.t.Helper()
-	stores, _ := filepath.Glob(f.Path("/var/lib/docker/plugins/*/propagated-mount/networks"))
+	stores, _ := filepath.Glob(f.Path("/var/lib/docker/plugins/*/propagated-mount/v2"))
 	if len(stores) != 1 {
 		f.t.Fatalf("stores: %v", stores)
 	}

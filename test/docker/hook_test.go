@@ -151,13 +151,13 @@ func TestRuntimeFails(t *testing.T) {
 	fails("mcpnet", "is mcpnet-runtime itself")
 	script(`rm /etc/mcpnet/runtime.json; cp ` + selectivePath + ` /tmp/kept; printf '#!/bin/sh\nkill -9 $$\n' > ` + selectivePath)
 	fails("selective", "OCI runtime")
-	script(`cp /tmp/kept ` + selectivePath + `; cd /var/lib/docker/plugins/*/propagated-mount/networks/*/ && cp network.json /tmp/network.json && echo '{' > network.json`)
+	script(`cp /tmp/kept ` + selectivePath + `; cd /var/lib/docker/plugins/*/propagated-mount/v2/*/ && cp network.json /tmp/network.json && echo '{' > network.json`)
 	fails("selective", "network.json")
 	l.MustDocker("network", "create", "plain")
 	for _, network := range []string{"bridge", "plain", "host"} { // off mcpnet networks nobody has to know
 		l.MustDocker("run", "--rm", "--runtime", "selective", "--network", network, image, "true")
 	}
-	script(`cd /var/lib/docker/plugins/*/propagated-mount/networks/*/ && cp /tmp/network.json network.json`)
+	script(`cd /var/lib/docker/plugins/*/propagated-mount/v2/*/ && cp /tmp/network.json network.json`)
 	l.MustDocker("run", "--rm", "--runtime", "selective", "--network", "mcp-secure", image, "true")
 }
 

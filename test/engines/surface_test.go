@@ -132,7 +132,7 @@ func wantNothing(t *testing.T, w *testnet.World, e executor) {
 	if out := w.Host.Run("sh", "-c", "iptables -S; ip6tables -S; iptables -t nat -S"); strings.Contains(out, "MCP") {
 		t.Errorf("left in iptables: %s", out)
 	}
-	if out, _ := e.Exec("sh", "-c", "find /var/lib/mcpnet/*/networks -mindepth 1; ls /var/lib/cni/networks/"+networkName+" | grep ^172"); out != "" {
+	if out, _ := e.Exec("sh", "-c", "find /var/lib/mcpnet/*/v2 -mindepth 1; ls /var/lib/cni/networks/"+networkName+" | grep ^172"); out != "" {
 		t.Errorf("left on disk: %s", out)
 	}
 }
