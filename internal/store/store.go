@@ -4,6 +4,7 @@
 //
 //	DIR/lock
 //	DIR/format                                 the schema of the documents (see internal/format)
+//	DIR/identity                               tells this store from every other
 //	DIR/v2/NETWORK/network.json
 //	DIR/v2/NETWORK/endpoints/ENDPOINT.json
 //	DIR/v2/NETWORK/addresses/ADDRESS           who holds an address (see claim.go)

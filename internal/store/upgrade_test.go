@@ -102,6 +102,7 @@ func TestLegacy(t *testing.T) {
 func TestUpgradeSeen(t *testing.T) {
 	for range 10 {
 		dir := seeded(t)
+		ids := make(chan string, 8)
 		var opening, reading sync.WaitGroup
 		done := make(chan struct{})
 		for range 2 {
@@ -121,16 +122,66 @@ func TestUpgradeSeen(t *testing.T) {
 				}
 			})
 		}
-		for range 8 {
+		for range cap(ids) {
 			opening.Go(func() {
-				if _, err := store.OpenShared(dir); err != nil {
+				s, err := store.OpenShared(dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				id, err := s.Identity()
+				if err != nil {
 					t.Error(err)
 				}
+				ids <- id
 			})
 		}
 		opening.Wait()
 		close(done)
 		reading.Wait()
+		first := <-ids
+		for len(ids) > 0 {
+			if id := <-ids; id != first {
+				t.Errorf("identities %s and %s", first, id)
+			}
+		}
+	}
+}
+
+const identityDir = "MCPNET_TEST_IDENTITY"
+
+// TestIdentityProcesses: processes that open a new store at once agree on its identity, and it stays.
+func TestIdentityProcesses(t *testing.T) {
+	if dir := os.Getenv(identityDir); dir != "" {
+		s, err := store.OpenShared(dir)
+		check(t, err)
+		id, err := s.Identity()
+		check(t, err)
+		os.Stdout.WriteString("identity " + id + "\n")
+		return
+	}
+	dir := filepath.Join(t.TempDir(), "new")
+	var lock sync.Mutex
+	seen := map[string]int{}
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			c := exec.Command(os.Args[0], "-test.run", "^TestIdentityProcesses$")
+			c.Env = append(os.Environ(), identityDir+"="+dir)
+			out, err := c.Output()
+			if err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			seen[strings.SplitN(string(out), "\n", 2)[0]]++
+		})
+	}
+	group.Wait()
+	id, err := store.OpenView(dir).Identity()
+	check(t, err)
+	if len(seen) != 1 || seen["identity "+id] != 6 {
+		t.Errorf("identity %s, the processes saw %v", id, seen)
 	}
 }
 

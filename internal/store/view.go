@@ -20,6 +20,10 @@ func OpenView(dir string) *View { return &View{dir: dir} }
 // Dir is the store's directory.
 func (v *View) Dir() string { return v.dir }
 
+// Identity tells this store from every other: eight hexadecimal digits that never change. A store that nobody has
+// opened for writing has none, which is an fs.ErrNotExist.
+func (v *View) Identity() (string, error) { return format.Dir(v.dir).Identity() }
+
 // read calls f with the documents, wherever an older mcpnet left them.
 func (v *View) read(f func(documents) error) error {
 	return format.Dir(v.dir).Read(func(docs string) error { return f(documents(docs)) })

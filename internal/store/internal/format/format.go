@@ -94,6 +94,25 @@ func (d Dir) Check() error {
 	return err
 }
 
+func (d Dir) identityPath() string { return filepath.Join(string(d), "identity") }
+
+// Identity tells this store from every other: eight hexadecimal digits that never change. A directory that nobody has
+// upgraded has none, which is an fs.ErrNotExist.
+func (d Dir) Identity() (string, error) {
+	text, err := os.ReadFile(d.identityPath())
+	if err != nil {
+		return "", fmt.Errorf("store: identity: %w", err)
+	}
+	id := strings.TrimSuffix(string(text), "\n")
+	if len(id) != identityDigits || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("store: %s: %q is not %d hexadecimal digits; restore the file, or remove it to get a new one",
+			d.identityPath(), id, identityDigits)
+	}
+	return id, nil
+}
+
+const identityDigits = 8
+
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()

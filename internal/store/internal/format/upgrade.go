@@ -1,6 +1,8 @@
 package format
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +30,11 @@ var onStep = func() {}
 func (d Dir) Ready() (bool, error) {
 	format, err := d.format()
 	if err != nil || format != Schema {
+		return false, err
+	}
+	if _, err := d.Identity(); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	done := isDir(d.at(Schema))
@@ -59,6 +66,9 @@ func (d Dir) complete() error {
 	if err := os.MkdirAll(d.at(Schema), 0o700); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
+	if err := d.identify(); err != nil {
+		return err
+	}
 	for older := 1; older < Schema; older++ {
 		if err := d.bar(older); err != nil {
 			return fmt.Errorf("store: %w", err)
@@ -71,6 +81,16 @@ func (d Dir) complete() error {
 		return err
 	}
 	return d.record(Schema)
+}
+
+// identify gives the store its identity.
+func (d Dir) identify() error {
+	if _, err := d.Identity(); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	id := make([]byte, identityDigits/2)
+	rand.Read(id) // never fails
+	return write(d.identityPath(), []byte(hex.EncodeToString(id)+"\n"), 0o600)
 }
 
 // move upgrades the documents of a format to the next one.

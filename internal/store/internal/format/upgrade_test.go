@@ -50,14 +50,18 @@ func tree(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// upgraded gives a directory's files after an upgrade.
+// upgraded gives a directory's files after an upgrade, without its identity.
 func upgraded(t *testing.T, d Dir) map[string]string {
 	t.Helper()
 	check(t, d.Upgrade())
 	if done, err := d.Ready(); !done || err != nil {
 		t.Errorf("after an upgrade: ready %v, %v", done, err)
 	}
-	return tree(t, string(d))
+	_, err := d.Identity()
+	check(t, err)
+	files := tree(t, string(d))
+	delete(files, "identity")
+	return files
 }
 
 // documentsOf gives the documents that a reader gets, in this mcpnet's schema.
@@ -139,7 +143,7 @@ func TestKilled(t *testing.T) {
 					steps++
 					checkKilled(t, d, steps, documentsOf(t, from(t)), whole)
 				}
-				if steps < 2 {
+				if steps < 3 {
 					t.Errorf("only %d steps", steps)
 				}
 			})
@@ -219,6 +223,31 @@ func TestBadFormat(t *testing.T) {
 		}
 		if diff := cmp.Diff(before, tree(t, string(d))); diff != "" {
 			t.Errorf("format %q: changed: %s", text, diff)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	d, other := Dir(t.TempDir()), Dir(t.TempDir())
+	if _, err := d.Identity(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before there is one: %v", err)
+	}
+	check(t, errors.Join(d.Upgrade(), other.Upgrade()))
+	first, err := d.Identity()
+	check(t, err)
+	check(t, d.Upgrade())
+	again, err := d.Identity()
+	check(t, err)
+	if another, err := other.Identity(); first != again || first == another || err != nil {
+		t.Errorf("identities %q, then %q; of another store %q, %v", first, again, another, err)
+	}
+	for _, text := range []string{"", "1234567", "123456789", "1234567G", "1234567A", "../../.."} {
+		check(t, os.WriteFile(d.identityPath(), []byte(text), 0o600))
+		if id, err := d.Identity(); err == nil {
+			t.Errorf("%q is an identity: %q", text, id)
+		}
+		if err := d.Upgrade(); err == nil || !strings.Contains(err.Error(), d.identityPath()) {
+			t.Errorf("upgrade with identity %q: %v", text, err)
 		}
 	}
 }
