@@ -20,8 +20,8 @@ var ErrBusy = errors.New("another mcpnet process works on the store for too long
 
 func (v *View) lockPath() string { return filepath.Join(v.dir, "lock") }
 
-// RLock keeps those away that hold the store alone, until unlock. It makes no file: without one, nobody has ever
-// written.
+// RLock keeps those away that hold the store alone, until unlock. It makes no file: where the gate is missing, no
+// processes have ever shared the store.
 func (v *View) RLock(ctx context.Context) (unlock func(), err error) {
 	unlock, err = v.take(ctx, unix.LOCK_SH, 0)
 	if errors.Is(err, fs.ErrNotExist) {

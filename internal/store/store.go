@@ -145,7 +145,10 @@ func (s *Store) putNetwork(n Network) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return atomicfile.WriteDurable(path, data, 0o600)
+	if err := atomicfile.WriteDurable(path, data, 0o600); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(string(s.docs)) // the name of a new network's directory
 }
 
 // PutEndpoint writes an endpoint's document. It is not forced to disk: after a crash of the host its container, and so
