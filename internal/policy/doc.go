@@ -8,6 +8,6 @@
 //
 // The package is pure: it reads nothing but its arguments, and equal arguments
 // give equal results, byte for byte, error texts included. Every option key
-// stands once, in the table of keys.go; parsing, rendering, suggestions and
+// stands once, in table.go; parsing, rendering, suggestions and
 // documentation (Doc) are all made from it.
 package policy
