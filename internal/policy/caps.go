@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/moby/sys/capability"
 )
 
 // Caps is a set of Linux capabilities: bit N is capability N of linux/capability.h.
@@ -29,17 +31,17 @@ const capPrefix = "CAP_"
 // none is the empty set in options.
 const none = "none"
 
-// capNames are the capabilities of Linux 6.18 in the order of
-// linux/capability.h, without capPrefix.
-var capNames = []string{
-	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL",
-	"SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE",
-	"NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-	"SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
-	"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-	"SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL",
-	"SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM",
-	"BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+// capNames are the capabilities that Linux has names for, by their numbers and
+// without capPrefix.
+var capNames = nameCaps()
+
+func nameCaps() []string {
+	known := capability.ListKnown()
+	names := make([]string, len(known))
+	for _, c := range known {
+		names[c] = strings.ToUpper(c.String())
+	}
+	return names
 }
 
 // DefaultCaps is what a server's process may hold where the policy says
