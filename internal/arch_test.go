@@ -17,7 +17,8 @@ import (
 const module = "github.com/mcpnet/mcpnet/"
 
 var (
-	pure  = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan", "internal/admission"}
+	pure = []string{"internal/policy", "internal/topology", "internal/firewall", "internal/plan", "internal/admission",
+		"internal/install/part", "internal/install/config", "internal/install/manifest", "internal/install/action"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
 	// joins are the entry points, and the edges that each asks beside internal/engine. The hook does without the engine: it
 	// runs some ten times for each container, and only reads what engines wrote.
@@ -128,6 +129,37 @@ func TestLeaves(t *testing.T) {
 				t.Errorf("%s is a leaf, but imports %s", p.name(), i)
 			}
 		}
+	}
+}
+
+// installArrows are what the parts of internal/install import of each other. They point in one direction.
+var installArrows = map[string][]string{
+	"internal/install/part":     {},
+	"internal/install/config":   {},
+	"internal/install/manifest": {"part"},
+	"internal/install/action":   {"part", "manifest"},
+	"internal/install/tree":     {"part", "manifest", "action"},
+	"internal/install/register": {"part", "manifest", "action", "tree", "config"},
+	"internal/install":          {"part", "manifest", "action", "tree", "register"},
+}
+
+// TestInstall: the parts of internal/install keep to their arrows, and nothing else imports the inner ones.
+func TestInstall(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		arrows, is := installArrows[p.name()]
+		if is {
+			seen++
+		}
+		for _, i := range p.Imports {
+			inner, ok := strings.CutPrefix(i, module+"internal/install/")
+			if ok && !slices.Contains(arrows, inner) {
+				t.Errorf("%s imports internal/install/%s", p.name(), inner)
+			}
+		}
+	}
+	if seen != len(installArrows) {
+		t.Errorf("found %d of the parts of internal/install, not %d", seen, len(installArrows))
 	}
 }
 

@@ -7,54 +7,35 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-)
 
-// TestFailureTakesBack: when an action fails, those before it are taken back.
-func TestFailureTakesBack(t *testing.T) {
-	h := host{t.TempDir()}
-	write(t, h.at("/dir/old"), "old", 0o640)
-	write(t, h.at("/dir/removed"), "removed", 0o700)
-	check(t, os.Symlink("old", h.at("/dir/link")))
-	check(t, os.Mkdir(h.at("/empty"), 0o711))
-	before := tree(t, h.root)
-	err := h.apply([]Action{
-		{Verb: MakeDirectory, Path: "/new", Mode: 0o755},
-		{Verb: Write, Path: "/new/file", Mode: 0o755, content: []byte("x")},
-		{Verb: Replace, Path: "/dir/old", Mode: 0o755, content: []byte("x")},
-		{Verb: Replace, Path: "/dir/link", Mode: 0o755, content: []byte("x")},
-		{Verb: Remove, Path: "/dir/removed"},
-		{Verb: RemoveDirectory, Path: "/empty"},
-		{Verb: Write, Path: "/none/file", Mode: 0o755, content: []byte("x")},
-	})
-	if err == nil || !strings.Contains(err.Error(), h.at("/none/file")+": no such file or directory; nothing was changed") {
-		t.Errorf("%v", err)
-	}
-	same(t, "taken back", tree(t, h.root), before)
-}
+	"github.com/mcpnet/mcpnet/internal/install/manifest"
+	"github.com/mcpnet/mcpnet/internal/install/part"
+	"github.com/mcpnet/mcpnet/internal/install/tree"
+)
 
 // TestFullDisk is the same through Install: that a disk is full shows only while files are written.
 func TestFullDisk(t *testing.T) {
 	r := request(t, CNI, Service)
-	write(t, filepath.Join(r.Binary, pluginProgram), strings.Repeat("x", 1<<18), 0o755)
-	small := filepath.Dir(filepath.Join(r.Root, servicePath))
+	write(t, filepath.Join(r.Binary, part.PluginProgram), strings.Repeat("x", 1<<18), 0o755)
+	small := filepath.Dir(filepath.Join(r.Root, part.ServicePath))
 	check(t, os.MkdirAll(small, 0o755))
 	check(t, syscall.Mount("tmpfs", small, "tmpfs", 0, "size=64k"))
 	t.Cleanup(func() { check(t, syscall.Unmount(small, 0)) })
-	before := tree(t, r.Root)
-	if _, err := Install(r); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), servicePath+": ") {
+	before := contents(t, r.Root)
+	if _, err := Install(r); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), part.ServicePath+": ") {
 		t.Errorf("%v", err)
 	}
-	same(t, "failed", tree(t, r.Root), before)
+	same(t, "failed", contents(t, r.Root), before)
 }
 
 func TestFileForADirectory(t *testing.T) {
 	r := request(t, CNI, Service)
 	write(t, filepath.Join(r.Root, "etc"), "a file where a directory should be", 0o644)
-	before := tree(t, r.Root)
-	if _, err := Install(r); !errors.Is(err, syscall.ENOTDIR) || !strings.Contains(err.Error(), filepath.Join(r.Root, unitPath)) {
+	before := contents(t, r.Root)
+	if _, err := Install(r); !errors.Is(err, syscall.ENOTDIR) || !strings.Contains(err.Error(), filepath.Join(r.Root, part.UnitPath)) {
 		t.Errorf("%v", err)
 	}
-	same(t, "failed", tree(t, r.Root), before)
+	same(t, "failed", contents(t, r.Root), before)
 }
 
 // TestLinksOutOfTheTree: an image's absolute link means a place in the image, not on this host.
@@ -65,7 +46,7 @@ func TestLinksOutOfTheTree(t *testing.T) {
 	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "/opt/cni/bin") || !strings.Contains(err.Error(), "symbolic link") {
 		t.Errorf("%v", err)
 	}
-	same(t, "outside", tree(t, outside), map[string]string{})
+	same(t, "outside", contents(t, outside), map[string]string{})
 }
 
 func TestBadManifest(t *testing.T) {
@@ -81,10 +62,10 @@ func TestBadManifest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request(t, CNI)
-			write(t, filepath.Join(r.Root, manifestPath), text, 0o600)
+			write(t, filepath.Join(r.Root, manifest.Path), text, 0o600)
 			for _, do := range []func(Request) (Result, error){Install, Uninstall} {
 				_, err := do(r)
-				if err == nil || !strings.Contains(err.Error(), r.Root+manifestPath+": ") || !strings.Contains(err.Error(), "move it away") {
+				if err == nil || !strings.Contains(err.Error(), r.Root+manifest.Path+": ") || !strings.Contains(err.Error(), "move it away") {
 					t.Errorf("%v", err)
 				}
 			}
@@ -94,7 +75,9 @@ func TestBadManifest(t *testing.T) {
 
 func TestOneAtATime(t *testing.T) {
 	r := request(t, CNI)
-	unlock, err := host{r.Root}.lock()
+	locked, err := tree.Open(r.Root)
+	check(t, err)
+	unlock, err := locked.Lock()
 	check(t, err)
 	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "another mcpnet") {
 		t.Errorf("%v", err)

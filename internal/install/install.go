@@ -3,34 +3,21 @@
 // It looks at the host, plans actions, which are values that print themselves, and applies all of them or none. A
 // manifest records what was installed, so that a file that somebody else made or changed is neither overwritten nor
 // removed.
+//
+// Its parts: package part names what is installed, config edits texts, manifest is the record, action decides, tree
+// looks at a host and changes it, register knows the engines' configuration. This package joins them.
 package install
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-)
 
-// Request is what the user asks for.
-type Request struct {
-	// Root is the tree to work on: "/", or that of an image.
-	Root  string
-	Parts []Part
-	// Engines are those that the OCI runtime is registered with. SetDefault makes it their default runtime, for containers on
-	// mcpnet networks; Hooks adds Podman's hooks.
-	Engines           []Engine
-	SetDefault, Hooks bool
-	// Dir is where the plugin of CNI or netavark goes instead of the directories in use.
-	Dir string
-	// Binary is a program, or the directory of programs; empty: beside Executable, the command that runs.
-	Binary, Executable string
-	// Force overwrites files that are not as mcpnet made them.
-	Force  bool
-	DryRun bool
-}
+	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/manifest"
+	"github.com/mcpnet/mcpnet/internal/install/part"
+	"github.com/mcpnet/mcpnet/internal/install/register"
+	"github.com/mcpnet/mcpnet/internal/install/tree"
+)
 
 // Result is what was done, or would be.
 type Result struct {
@@ -43,57 +30,7 @@ type Result struct {
 
 // Complete says that nothing was left that should be gone.
 func (r Result) Complete() bool {
-	return !slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == Leave })
-}
-
-// UsageError is a request that makes no sense, with every reason.
-type UsageError struct{ Problems []string }
-
-func (u UsageError) Error() string { return strings.Join(u.Problems, "; ") }
-
-// check finds what is wrong with a request before anything is looked at.
-func (r Request) check() error {
-	var problems []string
-	if len(r.Parts)+len(r.Engines) == 0 {
-		problems = append(problems, "say what: --cni, --netavark, --service, --runtime or several of them")
-	}
-	problems = append(problems, r.checkEngines()...)
-	if r.Dir != "" && slices.Contains(r.Parts, CNI) == slices.Contains(r.Parts, Netavark) {
-		problems = append(problems, fmt.Sprintf("--dir %s goes with one of --cni and --netavark: run it once for each", r.Dir))
-	}
-	if r.Dir != "" && !filepath.IsAbs(r.Dir) {
-		problems = append(problems, fmt.Sprintf("--dir %s is not an absolute path", r.Dir))
-	}
-	if r.Root == "" {
-		problems = append(problems, "--root is empty: leave it out to work on this host")
-	}
-	if len(problems) > 0 {
-		return UsageError{problems}
-	}
-	return nil
-}
-
-func (r Request) checkEngines() (problems []string) {
-	for _, e := range r.Engines {
-		if !slices.Contains(Engines, e) {
-			problems = append(problems, fmt.Sprintf("--runtime %q is no engine: accepted are %s%s", e, strings.Join(engineNames(), ", "), meant(e)))
-		}
-	}
-	if r.SetDefault && len(r.Engines) == 0 {
-		problems = append(problems, "--set-default goes with --runtime: say of which engine")
-	}
-	if r.Hooks && !slices.Contains(r.Engines, Podman) {
-		problems = append(problems, "--hooks goes with --runtime podman: no other engine has the stage precreate")
-	}
-	return problems
-}
-
-// needRoot says early what every single write would say.
-func needRoot(root string, euid int) error {
-	if root != "/" || euid == 0 {
-		return nil
-	}
-	return errors.New("changing this host needs root: run this with sudo, look with --dry-run, or name a tree with --root")
+	return !slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == action.Leave })
 }
 
 // Install puts the files of the parts in place.
@@ -109,86 +46,89 @@ func Uninstall(r Request) (Result, error) {
 	return r.run(r.planUninstall, uninstalled)
 }
 
-func (r Request) run(plan func(host, manifest) ([]Action, error), next func(string, []Action) []string) (Result, error) {
+type (
+	planner   func(tree.Tree, manifest.Manifest) ([]Action, error)
+	nextSteps func(root string, actions []Action) []string
+)
+
+func (r Request) run(plan planner, next nextSteps) (Result, error) {
 	if err := r.check(); err != nil {
 		return Result{}, err
 	}
-	h, err := openHost(r.Root)
+	t, err := tree.Open(r.Root)
 	if err != nil {
 		return Result{}, err
 	}
 	if !r.DryRun {
-		if err := needRoot(h.root, os.Geteuid()); err != nil {
+		if err := needRoot(t.Root(), os.Geteuid()); err != nil {
 			return Result{}, err
 		}
-		unlock, err := h.lock()
+		unlock, err := t.Lock()
 		if err != nil {
 			return Result{}, err
 		}
 		defer unlock()
 	}
-	m, err := h.manifest()
+	m, err := t.Manifest()
 	if err != nil {
 		return Result{}, err
 	}
-	actions, err := plan(h, m)
+	actions, err := plan(t, m)
 	if err == nil && !r.DryRun {
-		err = h.apply(actions)
+		err = t.Apply(actions)
 	}
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{h.root, r.DryRun, append([]Action{}, actions...), next(h.root, actions)}, nil
+	return Result{t.Root(), r.DryRun, append([]Action{}, actions...), next(t.Root(), actions)}, nil
 }
 
-func (r Request) planInstall(h host, m manifest) ([]Action, error) {
+func (r Request) planInstall(t tree.Tree, m manifest.Manifest) ([]Action, error) {
 	programs, err := r.programs()
 	if err != nil {
 		return nil, err
 	}
-	w, err := r.registrations(h, m)
+	engines := register.Request{Engines: r.Engines, Default: r.SetDefault, Hooks: r.Hooks, Force: r.Force}
+	w, err := engines.Wants(t, m)
 	if err != nil {
 		return nil, err
 	}
-	w.files = append(r.files(h.places(m), programs), w.files...)
-	for i, f := range w.files {
-		w.files[i].inPlace = sameFile(f.source, h.at(f.path))
+	w.Files = append(r.files(findPlaces(t, m), programs), w.Files...)
+	for i, f := range w.Files {
+		w.Files[i].InPlace = sameFile(f.Source, t.At(f.Path))
 	}
-	v, err := h.look(w.paths(), m)
+	v, err := t.Look(w.Paths(), m)
 	if err != nil {
 		return nil, err
 	}
-	return planInstall(w, v, m, r.Force)
+	return action.ForInstall(w, v, m, r.Force)
 }
 
-// programParts are the parts that have a program.
-func (r Request) programParts() []Part {
-	if len(r.Engines) == 0 {
-		return r.Parts
-	}
-	return append(slices.Clone(r.Parts), Runtime)
-}
-
-// files is everything that should be there.
-func (r Request) files(p places, programs map[string]program) []file {
-	var files []file
-	for _, part := range r.programParts() {
-		found := programs[part.program()]
-		executable := file{part: part, path: servicePath, mode: 0o755, source: found.path, content: found.content}
-		if part == Service {
-			files = append(files, executable, file{part: part, path: unitPath, mode: 0o644, source: "mcpnet itself", content: unit})
-			continue
+// files are the programs of all parts, and the service's unit.
+func (r Request) files(p places, programs map[string]program) []action.File {
+	var files []action.File
+	for _, of := range r.programParts() {
+		found := programs[of.Program()]
+		for _, path := range programPaths(of, p, r.Dir) {
+			f := action.File{Part: of, Path: path, Mode: 0o755, Source: found.path, Content: found.content}
+			files = append(files, f)
 		}
-		paths := []string{runtimePath, defaultPath}
-		if part != Runtime {
-			paths = p.paths(part, r.Dir)
-		}
-		for _, path := range paths {
-			executable.path = path
-			files = append(files, executable)
+		if of == Service {
+			f := action.File{Part: of, Path: part.UnitPath, Mode: 0o644, Source: "mcpnet itself", Content: unit}
+			files = append(files, f)
 		}
 	}
 	return files
+}
+
+func programPaths(of Part, p places, dir string) []string {
+	switch of {
+	case part.Service:
+		return []string{part.ServicePath}
+	case part.Runtime:
+		return []string{part.RuntimePath, part.DefaultPath}
+	}
+	return p.paths(of, dir)
 }
 
 func sameFile(a, b string) bool {
@@ -197,17 +137,11 @@ func sameFile(a, b string) bool {
 	return err1 == nil && err2 == nil && os.SameFile(one, other)
 }
 
-func (r Request) planUninstall(h host, m manifest) ([]Action, error) {
-	var paths []string
-	for _, f := range m.Files {
-		paths = append(paths, f.Path)
-	}
-	for _, e := range m.Edits {
-		paths = append(paths, e.Path)
-	}
-	v, err := h.look(paths, m)
+func (r Request) planUninstall(t tree.Tree, m manifest.Manifest) ([]Action, error) {
+	v, err := t.Look(m.Paths(), m)
 	if err != nil {
 		return nil, err
 	}
-	return planUninstall(append(slices.Clone(r.Parts), runtimeParts(r.Engines)...), v, m)
+	parts := append(slices.Clone(r.Parts), part.OfEngines(r.Engines)...)
+	return action.ForUninstall(parts, v, m, register.Editors)
 }

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
 func TestPlaces(t *testing.T) {
@@ -31,7 +34,7 @@ func TestPlaces(t *testing.T) {
 			}
 			var got []string
 			for _, a := range mustInstall(t, r).Actions {
-				if a.Verb == Write {
+				if a.Verb == action.Write {
 					got = append(got, a.Path)
 				}
 			}
@@ -48,7 +51,7 @@ func TestPlacesByLink(t *testing.T) {
 	write(t, filepath.Join(r.Root, "usr/libexec/cni/bridge"), "", 0o755)
 	check(t, os.MkdirAll(filepath.Join(r.Root, "usr/lib"), 0o755))
 	check(t, os.Symlink("../libexec/cni", filepath.Join(r.Root, "usr/lib/cni")))
-	if got := verbsOf(mustInstall(t, r)); got["/usr/libexec/cni/mcpnet"] != Write || got["/usr/lib/cni/mcpnet"] != "" {
+	if got := verbsOf(mustInstall(t, r)); got["/usr/libexec/cni/mcpnet"] != action.Write || got["/usr/lib/cni/mcpnet"] != "" {
 		t.Errorf("%v", got)
 	}
 }
@@ -58,9 +61,9 @@ func TestOlderPlaceIsBroughtUpToDate(t *testing.T) {
 	r := request(t, CNI)
 	mustInstall(t, r)
 	write(t, filepath.Join(r.Root, "usr/lib/cni/bridge"), "", 0o755)
-	write(t, filepath.Join(r.Binary, cniProgram), "cni 2", 0o755)
+	write(t, filepath.Join(r.Binary, part.CNIProgram), "cni 2", 0o755)
 	got := verbsOf(mustInstall(t, r))
-	if got["/usr/lib/cni/mcpnet"] != Write || got["/opt/cni/bin/mcpnet"] != Replace {
+	if got["/usr/lib/cni/mcpnet"] != action.Write || got["/opt/cni/bin/mcpnet"] != action.Replace {
 		t.Errorf("%v", got)
 	}
 }
@@ -68,15 +71,15 @@ func TestOlderPlaceIsBroughtUpToDate(t *testing.T) {
 // TestInPlace: what `make install-host` put where the service wants it is not mcpnet's to remove.
 func TestInPlace(t *testing.T) {
 	r := request(t, Service)
-	own := filepath.Join(r.Root, servicePath)
+	own := filepath.Join(r.Root, part.ServicePath)
 	write(t, own, "made", 0o755)
 	r.Binary, r.Executable = "", filepath.Join(r.Root, "usr/local/bin/mcpnet")
-	if got := verbsOf(mustInstall(t, r)); got[servicePath] != Unchanged || got[unitPath] != Write {
+	if got := verbsOf(mustInstall(t, r)); got[part.ServicePath] != Unchanged || got[part.UnitPath] != action.Write {
 		t.Errorf("%v", got)
 	}
 	_, err := Uninstall(r)
 	check(t, err)
-	if left := tree(t, r.Root); left[servicePath] != "-rwxr-xr-x made" || left[unitPath] != "" {
+	if left := contents(t, r.Root); left[part.ServicePath] != "-rwxr-xr-x made" || left[part.UnitPath] != "" {
 		t.Errorf("%v", left)
 	}
 }

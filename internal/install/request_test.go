@@ -8,6 +8,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/install/part"
+)
+
+// The files of the engines.
+const (
+	dockerPath       = "/etc/docker/daemon.json"
+	containerdPath   = "/etc/containerd/config.toml"
+	containerdDropin = "/etc/containerd/conf.d/90-mcpnet.toml"
+	crioPath         = "/etc/crio/crio.conf.d/90-mcpnet.conf"
+	podmanPath       = "/etc/containers/containers.conf.d/90-mcpnet.conf"
+	hooksDir         = "/usr/local/share/mcpnet/hooks.d"
 )
 
 func check(t *testing.T, err error) {
@@ -29,14 +41,14 @@ func write(t *testing.T, path, content string, mode fs.FileMode) {
 func request(t *testing.T, parts ...Part) Request {
 	t.Helper()
 	binaries := t.TempDir()
-	write(t, filepath.Join(binaries, cniProgram), "cni 1", 0o755)
-	write(t, filepath.Join(binaries, pluginProgram), "plugin 1", 0o755)
-	write(t, filepath.Join(binaries, runtimeProgram), "runtime 1", 0o755)
+	write(t, filepath.Join(binaries, part.CNIProgram), "cni 1", 0o755)
+	write(t, filepath.Join(binaries, part.PluginProgram), "plugin 1", 0o755)
+	write(t, filepath.Join(binaries, part.RuntimeProgram), "runtime 1", 0o755)
 	return Request{Root: t.TempDir(), Parts: parts, Binary: binaries}
 }
 
-// tree is everything below a directory: a file's mode and content, a directory's mode, a link's target.
-func tree(t *testing.T, root string) map[string]string {
+// contents is everything below a directory: a file's mode and content, a directory's mode, a link's target.
+func contents(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	check(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -110,8 +122,8 @@ func mustUninstall(t *testing.T, r Request) Result {
 	return result
 }
 
-// action is that of a path.
-func action(t *testing.T, r Result, path string) Action {
+// actionAt is that of a path.
+func actionAt(t *testing.T, r Result, path string) Action {
 	t.Helper()
 	i := slices.IndexFunc(r.Actions, func(a Action) bool { return a.Path == path })
 	if i < 0 {

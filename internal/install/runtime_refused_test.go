@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
 // TestRuntimeRefused: what cannot be edited is named with the remedy, and nothing is changed, not even for other engines.
@@ -23,7 +25,7 @@ func TestRuntimeRefused(t *testing.T) {
 		"twice":            {dockerPath, `{"runtimes": {}, "runtimes": {}}`, false, `has the key "runtimes" twice`},
 		"runtimes":         {dockerPath, `{"runtimes": ["x"]}`, false, `has a key runtimes that is not an object but ["x"]`},
 		"another's":        {dockerPath, `{"runtimes": {"mcpnet": {"path": "/x"}}}`, false, "has a key runtimes.mcpnet that is not mcpnet's"},
-		"arguments":        {dockerPath, `{"runtimes": {"mcpnet": {"path": "` + runtimePath + `", "runtimeArgs": ["x"]}}}`, false, "--force"},
+		"arguments":        {dockerPath, `{"runtimes": {"mcpnet": {"path": "` + part.RuntimePath + `", "runtimeArgs": ["x"]}}}`, false, "--force"},
 		"docker default":   {dockerPath, `{"default-runtime": "nvidia"}`, true, `sets default-runtime to "nvidia"`},
 		"no TOML":          {containerdPath, "version = \n", false, containerdPath + " is not valid TOML (line 1"},
 		"version 1":        {containerdPath, `disabled_plugins = ["cri"]`, false, "is of version 1, mcpnet edits 2 and 3"},
@@ -43,19 +45,19 @@ func TestRuntimeRefused(t *testing.T) {
 				write(t, filepath.Join(r.Root, containerdPath), version2, 0o644)
 			}
 			r.SetDefault = c.setDefault
-			before := tree(t, r.Root)
+			before := contents(t, r.Root)
 			_, err := Install(r)
 			var refused Refused
 			if !errors.As(err, &refused) || len(refused.Reasons) != 1 || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v", err)
 			}
-			same(t, "refused", tree(t, r.Root), before)
+			same(t, "refused", contents(t, r.Root), before)
 		})
 	}
 }
 
 func TestRuntimeLinkIsRefused(t *testing.T) {
-	r := runtimeRequest(t, map[string]string{"/etc/docker/other.json": "{}"}, Docker)
+	r := runtimeRequest(t, map[string]string{"/etc/docker/other.json": "{}"}, part.Docker)
 	check(t, os.Symlink("other.json", filepath.Join(r.Root, dockerPath)))
 	r.Force = true
 	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "is a symbolic link") {
@@ -65,7 +67,7 @@ func TestRuntimeLinkIsRefused(t *testing.T) {
 
 // TestRuntimeUnknownImports: containerd 2.2 reads drop-ins by itself, as long as there is no config.toml.
 func TestRuntimeUnknownImports(t *testing.T) {
-	r := runtimeRequest(t, map[string]string{"/etc/containerd/conf.d/10-mine.toml": "version = 3\n"}, Containerd)
+	r := runtimeRequest(t, map[string]string{"/etc/containerd/conf.d/10-mine.toml": "version = 3\n"}, part.Containerd)
 	if _, err := Install(r); err == nil || !strings.Contains(err.Error(), "containerd config default") {
 		t.Errorf("%v", err)
 	}
@@ -76,7 +78,7 @@ func TestRuntimeImportsAreAsked(t *testing.T) {
 	r := runtimeRequest(t, map[string]string{
 		containerdPath:                        "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n",
 		"/etc/containerd/conf.d/50-mine.toml": version3,
-	}, Containerd)
+	}, part.Containerd)
 	mustInstall(t, r)
 	if text := read(t, r, containerdDropin); strings.Count(text, "SystemdCgroup = true") != 2 {
 		t.Error(text)
@@ -90,8 +92,8 @@ func TestRuntimeUsage(t *testing.T) {
 	}{
 		"unknown engine":      {Request{Root: "/", Engines: []Engine{"lxc"}}, `--runtime "lxc" is no engine`},
 		"default of none":     {Request{Root: "/", Parts: []Part{CNI}, SetDefault: true}, "--set-default goes with --runtime"},
-		"hooks of another":    {Request{Root: "/", Engines: []Engine{CRIO}, Hooks: true}, "--hooks goes with --runtime podman"},
-		"one for two sources": {Request{Root: "/tmp", Parts: []Part{CNI}, Engines: []Engine{CRIO}, Binary: "/bin/true"}, "holds both"},
+		"hooks of another":    {Request{Root: "/", Engines: []Engine{part.CRIO}, Hooks: true}, "--hooks goes with --runtime podman"},
+		"one for two sources": {Request{Root: "/tmp", Parts: []Part{CNI}, Engines: []Engine{part.CRIO}, Binary: "/bin/true"}, "holds both"},
 	} {
 		_, err := Install(c.r)
 		var usage UsageError

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/manifest"
+	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
 const (
@@ -46,31 +50,31 @@ func TestRuntimeThereAndBack(t *testing.T) {
 		text   string // "-": no such file
 		hold   []string
 	}{
-		"docker none":         {Docker, dockerPath, "-", []string{"{\n    \"runtimes\": {\n        \"mcpnet\": {\"path\": \"" + runtimePath + "\"}"}},
-		"docker no text":      {Docker, dockerPath, "", []string{`"mcpnet-default": {"path": "` + defaultPath + `"}`}},
-		"docker blank":        {Docker, dockerPath, "\n \n", nil},
-		"docker empty":        {Docker, dockerPath, "{}", []string{"{\n    \"runtimes\""}},
-		"docker empty, open":  {Docker, dockerPath, "{\n\n}\n", nil},
-		"docker one line":     {Docker, dockerPath, `{"debug":true}`, []string{`{"debug":true, "runtimes": {"mcpnet"`}},
-		"docker tabs":         {Docker, dockerPath, "{\n\t\"z\": 1e400,\n\t\"a\": [ 1 , 2 ]\n}\n", []string{"\n\t\"z\": 1e400,\n\t\"a\": [ 1 , 2 ],\n\t\"runtimes\": {\n\t\t\"mcpnet\": {"}},
-		"docker odd spaces":   {Docker, dockerPath, "{\n  \"a\" :1 ,\n  \"b\":2  }", nil},
-		"docker long number":  {Docker, dockerPath, `{"max": 123456789012345678901234567890}`, []string{"123456789012345678901234567890"}},
-		"docker other":        {Docker, dockerPath, "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/x\"\n    }\n  },\n  \"debug\": true\n}\n", []string{"\"kata\": {\n      \"path\": \"/x\"\n    },\n    \"mcpnet\": {\"path\""}},
-		"docker no runtimes":  {Docker, dockerPath, `{"runtimes": {}}`, nil},
-		"docker default":      {Docker, dockerPath, "{\n  \"default-runtime\" : \"runc\",\n  \"debug\": true\n}\n", nil},
-		"docker escapes":      {Docker, dockerPath, "{\"\\u0061\": \"\\u003c\"}\n", []string{`"\u0061": "\u003c"`}},
-		"docker windows":      {Docker, dockerPath, "{\r\n  \"debug\": true\r\n}\r\n", nil},
-		"containerd none":     {Containerd, containerdPath, "-", []string{"version = 2\n", "runtimes.runc]"}},
-		"containerd version":  {Containerd, containerdPath, "version = 2\n", []string{"runtimes.runc]"}},
-		"containerd 2":        {Containerd, containerdPath, version2, []string{"SystemdCgroup = true\n", "privileged_without_host_devices = true\n", `BinaryName = '` + runtimePath + "'\n"}},
-		"containerd 2 table":  {Containerd, containerdPath, version2Table, nil},
-		"containerd no end":   {Containerd, containerdPath, strings.TrimSuffix(version2, "\n"), nil},
-		"containerd 3":        {Containerd, containerdPath, version3, []string{`imports = ["` + containerdDropin + `"]`}},
-		"containerd 3 list":   {Containerd, containerdPath, "imports = [ # mine\n  '/etc/x/*.toml', ]\n" + version3, nil},
-		"containerd 3 [ ]":    {Containerd, containerdPath, "imports = [ ]\n" + version3, []string{`imports = ["` + containerdDropin + `" ]`}},
-		"containerd 3 import": {Containerd, containerdPath, "imports = ['conf.d/*.toml']\n" + version3, []string{"imports = ['conf.d/*.toml']\nversion"}},
-		"crio":                {CRIO, crioPath, "-", []string{"[crio.runtime.runtimes.mcpnet]\nruntime_path = \"" + runtimePath + "\"\nruntime_type = \"oci\"\n"}},
-		"podman":              {Podman, podmanPath, "-", []string{"[engine.runtimes]\nmcpnet = [\"" + runtimePath + "\"]\n"}},
+		"docker none":         {part.Docker, dockerPath, "-", []string{"{\n    \"runtimes\": {\n        \"mcpnet\": {\"path\": \"" + part.RuntimePath + "\"}"}},
+		"docker no text":      {part.Docker, dockerPath, "", []string{`"mcpnet-default": {"path": "` + part.DefaultPath + `"}`}},
+		"docker blank":        {part.Docker, dockerPath, "\n \n", nil},
+		"docker empty":        {part.Docker, dockerPath, "{}", []string{"{\n    \"runtimes\""}},
+		"docker empty, open":  {part.Docker, dockerPath, "{\n\n}\n", nil},
+		"docker one line":     {part.Docker, dockerPath, `{"debug":true}`, []string{`{"debug":true, "runtimes": {"mcpnet"`}},
+		"docker tabs":         {part.Docker, dockerPath, "{\n\t\"z\": 1e400,\n\t\"a\": [ 1 , 2 ]\n}\n", []string{"\n\t\"z\": 1e400,\n\t\"a\": [ 1 , 2 ],\n\t\"runtimes\": {\n\t\t\"mcpnet\": {"}},
+		"docker odd spaces":   {part.Docker, dockerPath, "{\n  \"a\" :1 ,\n  \"b\":2  }", nil},
+		"docker long number":  {part.Docker, dockerPath, `{"max": 123456789012345678901234567890}`, []string{"123456789012345678901234567890"}},
+		"docker other":        {part.Docker, dockerPath, "{\n  \"runtimes\": {\n    \"kata\": {\n      \"path\": \"/x\"\n    }\n  },\n  \"debug\": true\n}\n", []string{"\"kata\": {\n      \"path\": \"/x\"\n    },\n    \"mcpnet\": {\"path\""}},
+		"docker no runtimes":  {part.Docker, dockerPath, `{"runtimes": {}}`, nil},
+		"docker default":      {part.Docker, dockerPath, "{\n  \"default-runtime\" : \"runc\",\n  \"debug\": true\n}\n", nil},
+		"docker escapes":      {part.Docker, dockerPath, "{\"\\u0061\": \"\\u003c\"}\n", []string{`"\u0061": "\u003c"`}},
+		"docker windows":      {part.Docker, dockerPath, "{\r\n  \"debug\": true\r\n}\r\n", nil},
+		"containerd none":     {part.Containerd, containerdPath, "-", []string{"version = 2\n", "runtimes.runc]"}},
+		"containerd version":  {part.Containerd, containerdPath, "version = 2\n", []string{"runtimes.runc]"}},
+		"containerd 2":        {part.Containerd, containerdPath, version2, []string{"SystemdCgroup = true\n", "privileged_without_host_devices = true\n", `BinaryName = '` + part.RuntimePath + "'\n"}},
+		"containerd 2 table":  {part.Containerd, containerdPath, version2Table, nil},
+		"containerd no end":   {part.Containerd, containerdPath, strings.TrimSuffix(version2, "\n"), nil},
+		"containerd 3":        {part.Containerd, containerdPath, version3, []string{`imports = ["` + containerdDropin + `"]`}},
+		"containerd 3 list":   {part.Containerd, containerdPath, "imports = [ # mine\n  '/etc/x/*.toml', ]\n" + version3, nil},
+		"containerd 3 [ ]":    {part.Containerd, containerdPath, "imports = [ ]\n" + version3, []string{`imports = ["` + containerdDropin + `" ]`}},
+		"containerd 3 import": {part.Containerd, containerdPath, "imports = ['conf.d/*.toml']\n" + version3, []string{"imports = ['conf.d/*.toml']\nversion"}},
+		"crio":                {part.CRIO, crioPath, "-", []string{"[crio.runtime.runtimes.mcpnet]\nruntime_path = \"" + part.RuntimePath + "\"\nruntime_type = \"oci\"\n"}},
+		"podman":              {part.Podman, podmanPath, "-", []string{"[engine.runtimes]\nmcpnet = [\"" + part.RuntimePath + "\"]\n"}},
 	} {
 		for _, setDefault := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: " default"}[setDefault], func(t *testing.T) {
@@ -80,10 +84,10 @@ func TestRuntimeThereAndBack(t *testing.T) {
 				}
 				r := runtimeRequest(t, files, c.engine)
 				r.SetDefault = setDefault
-				before := tree(t, r.Root)
+				before := contents(t, r.Root)
 				r.DryRun = true
 				would := mustInstall(t, r)
-				same(t, "dry run", tree(t, r.Root), before)
+				same(t, "dry run", contents(t, r.Root), before)
 				r.DryRun = false
 				if did := mustInstall(t, r); !maps.Equal(verbsOf(would), verbsOf(did)) {
 					t.Errorf("would: %v\ndid: %v", would, did)
@@ -92,7 +96,7 @@ func TestRuntimeThereAndBack(t *testing.T) {
 				if c.path == containerdPath && strings.Contains(text, "version = 3") {
 					text += read(t, r, containerdDropin)
 				}
-				for _, want := range append(c.hold, map[bool]string{true: defaultName}[setDefault]) {
+				for _, want := range append(c.hold, map[bool]string{true: part.DefaultName}[setDefault]) {
 					if !strings.Contains(text, want) {
 						t.Errorf("no %q in\n%s", want, text)
 					}
@@ -109,7 +113,7 @@ func TestRuntimeThereAndBack(t *testing.T) {
 				if result := mustUninstall(t, r); !result.Complete() {
 					t.Errorf("%v", result)
 				}
-				same(t, "uninstalled", tree(t, r.Root), before)
+				same(t, "uninstalled", contents(t, r.Root), before)
 			})
 		}
 	}
@@ -117,8 +121,8 @@ func TestRuntimeThereAndBack(t *testing.T) {
 
 func wantPrograms(t *testing.T, r Request) {
 	t.Helper()
-	all := tree(t, r.Root)
-	for _, path := range []string{runtimePath, defaultPath} {
+	all := contents(t, r.Root)
+	for _, path := range []string{part.RuntimePath, part.DefaultPath} {
 		if all[path] != "-rwxr-xr-x runtime 1" {
 			t.Errorf("%s: %q", path, all[path])
 		}
@@ -128,44 +132,44 @@ func wantPrograms(t *testing.T, r Request) {
 // TestRuntimeForce takes a key over, and uninstalling gives it back.
 func TestRuntimeForce(t *testing.T) {
 	const text = `{"runtimes": {"mcpnet": {"path": "/x"}}, "default-runtime": "nvidia"}`
-	r := runtimeRequest(t, map[string]string{dockerPath: text}, Docker)
-	before := tree(t, r.Root)
+	r := runtimeRequest(t, map[string]string{dockerPath: text}, part.Docker)
+	before := contents(t, r.Root)
 	r.Force, r.SetDefault = true, true
 	mustInstall(t, r)
-	if now := read(t, r, dockerPath); !strings.Contains(now, runtimePath) || strings.Contains(now, "/x") || strings.Contains(now, "nvidia") {
+	if now := read(t, r, dockerPath); !strings.Contains(now, part.RuntimePath) || strings.Contains(now, "/x") || strings.Contains(now, "nvidia") {
 		t.Error(now)
 	}
 	r.Force, r.SetDefault = false, false
 	mustInstall(t, r)
 	mustUninstall(t, r)
-	same(t, "uninstalled", tree(t, r.Root), before)
+	same(t, "uninstalled", contents(t, r.Root), before)
 }
 
 // TestRuntimeDefaultLater: --set-default on top of an installation, and what was there before is brought back.
 func TestRuntimeDefaultLater(t *testing.T) {
 	for engine, files := range map[Engine]map[string]string{
-		Docker: {dockerPath: `{"default-runtime": "runc"}`}, Containerd: {containerdPath: version2}, CRIO: nil, Podman: nil,
+		part.Docker: {dockerPath: `{"default-runtime": "runc"}`}, part.Containerd: {containerdPath: version2}, part.CRIO: nil, part.Podman: nil,
 	} {
 		t.Run(string(engine), func(t *testing.T) {
 			r := runtimeRequest(t, files, engine)
-			before := tree(t, r.Root)
+			before := contents(t, r.Root)
 			mustInstall(t, r)
 			r.SetDefault = true
 			mustInstall(t, r)
-			got := tree(t, r.Root)
+			got := contents(t, r.Root)
 			r.SetDefault = false
-			write(t, filepath.Join(r.Binary, runtimeProgram), "runtime 1", 0o755)
+			write(t, filepath.Join(r.Binary, part.RuntimeProgram), "runtime 1", 0o755)
 			mustInstall(t, r)
-			same(t, "once more without", tree(t, r.Root), got)
+			same(t, "once more without", contents(t, r.Root), got)
 			mustUninstall(t, r)
-			same(t, "uninstalled", tree(t, r.Root), before)
+			same(t, "uninstalled", contents(t, r.Root), before)
 		})
 	}
 }
 
 // TestRuntimeChangedMeanwhile: what others changed stays, and mcpnet's part goes where it is still its own.
 func TestRuntimeChangedMeanwhile(t *testing.T) {
-	ours := `"mcpnet":{"path":"` + runtimePath + `"},"mcpnet-default":{"path":"` + defaultPath + `"}`
+	ours := `"mcpnet":{"path":"` + part.RuntimePath + `"},"mcpnet-default":{"path":"` + part.DefaultPath + `"}`
 	for name, c := range map[string]struct {
 		path   string
 		change func(string) string
@@ -180,17 +184,17 @@ func TestRuntimeChangedMeanwhile(t *testing.T) {
 		"docker own runtime": {dockerPath, func(string) string { return `{"runtimes":{"x":{},` + ours + `}}` }, `{"runtimes":{"x":{}}}`, ""},
 		"docker default":     {dockerPath, func(s string) string { return strings.Replace(s, `: "mcpnet-default"`, `: "runc"`, 1) }, "{\n    \"default-runtime\": \"runc\"\n}\n", ""},
 		"docker gone":        {dockerPath, func(string) string { return `{"a": 1}` }, `{"a": 1}`, ""},
-		"docker changed":     {dockerPath, func(s string) string { return strings.Replace(s, runtimePath+`"`, `/y"`, 1) }, "", "another runtimes.mcpnet"},
+		"docker changed":     {dockerPath, func(s string) string { return strings.Replace(s, part.RuntimePath+`"`, `/y"`, 1) }, "", "another runtimes.mcpnet"},
 		"docker named":       {dockerPath, func(s string) string { return strings.Replace(s, `: "mcpnet-default"`, `: "mcpnet"`, 1) }, "", "as its default-runtime"},
 		"docker broken":      {dockerPath, func(s string) string { return s + "x" }, "", "not valid JSON"},
 		"containerd around": {containerdPath, func(s string) string {
 			return "# mine\n" + s + "[debug]\nlevel = \"info\"\n"
 		}, "# mine\nversion = 2\n[debug]\nlevel = \"info\"\n", ""},
-		"containerd changed": {containerdPath, func(s string) string { return strings.Replace(s, runtimePath, "/y", 1) }, "", "changed where mcpnet's part is"},
+		"containerd changed": {containerdPath, func(s string) string { return strings.Replace(s, part.RuntimePath, "/y", 1) }, "", "changed where mcpnet's part is"},
 		"containerd gone":    {containerdPath, func(string) string { return "version = 2\n[debug]\n" }, "version = 2\n[debug]\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			engine := map[string]Engine{dockerPath: Docker, containerdPath: Containerd}[c.path]
+			engine := map[string]Engine{dockerPath: part.Docker, containerdPath: part.Containerd}[c.path]
 			r := runtimeRequest(t, nil, engine)
 			r.SetDefault = true
 			mustInstall(t, r)
@@ -203,10 +207,10 @@ func TestRuntimeChangedMeanwhile(t *testing.T) {
 			if want := map[bool]string{true: changed, false: c.left}[c.left == ""]; read(t, r, c.path) != want {
 				t.Errorf("left:\n%s\nwant:\n%s", read(t, r, c.path), want)
 			}
-			if a := action(t, result, c.path); !strings.Contains(a.Reason, c.reason) {
+			if a := actionAt(t, result, c.path); !strings.Contains(a.Reason, c.reason) {
 				t.Errorf("%v", a)
 			}
-			if _, there := tree(t, r.Root)[runtimePath]; there != (c.left == "") {
+			if _, there := contents(t, r.Root)[part.RuntimePath]; there != (c.left == "") {
 				t.Errorf("the program is there: %v", there)
 			}
 		})
@@ -216,14 +220,14 @@ func TestRuntimeChangedMeanwhile(t *testing.T) {
 // TestRuntimeDefaultByHand: containerd would not start without the runtime that its default names.
 func TestRuntimeDefaultByHand(t *testing.T) {
 	for _, text := range []string{version2Table, version3} {
-		r := runtimeRequest(t, map[string]string{containerdPath: text}, Containerd)
+		r := runtimeRequest(t, map[string]string{containerdPath: text}, part.Containerd)
 		mustInstall(t, r)
 		named := strings.Replace(read(t, r, containerdPath), `snapshotter = "overlayfs"`, `default_runtime_name = "mcpnet"`, 1)
 		named = strings.Replace(named, "'runc'", "'mcpnet-default'", 1)
 		write(t, filepath.Join(r.Root, containerdPath), named, 0o640)
 		result := mustUninstall(t, r)
 		for _, a := range result.Actions {
-			if a.Verb != Leave && a.Part != Runtime {
+			if a.Verb != action.Leave && a.Part != part.Runtime {
 				t.Errorf("%v", a)
 			}
 		}
@@ -241,8 +245,8 @@ func TestRuntimeOneOfSeveral(t *testing.T) {
 	r.Hooks = true
 	result := mustInstall(t, r)
 	hook := hooksDir + "/90-mcpnet-precreate.json"
-	for path, verb := range map[string]Verb{dockerPath: Write, containerdPath: Write, crioPath: Write, podmanPath: Write, hook: Write, runtimePath: Write, defaultPath: Write} {
-		if a := action(t, result, path); a.Verb != verb {
+	for path, verb := range map[string]Verb{dockerPath: action.Write, containerdPath: action.Write, crioPath: action.Write, podmanPath: action.Write, hook: action.Write, part.RuntimePath: action.Write, part.DefaultPath: action.Write} {
+		if a := actionAt(t, result, path); a.Verb != verb {
 			t.Errorf("%v", a)
 		}
 	}
@@ -254,7 +258,7 @@ func TestRuntimeOneOfSeveral(t *testing.T) {
 			t.Errorf("%v", result.Actions)
 		}
 	}
-	same(t, "all", tree(t, r.Root), map[string]string{})
+	same(t, "all", contents(t, r.Root), map[string]string{})
 }
 
 // TestRuntimeOrder: what is named is there before it is named, and as long as it is.
@@ -265,11 +269,11 @@ func TestRuntimeOrder(t *testing.T) {
 	r.Engines, r.Hooks = nil, false
 	out := mustUninstall(t, r).Actions
 	at := func(actions []Action, path string) int {
-		return slices.IndexFunc(actions, func(a Action) bool { return a.Path == path && a.Verb != MakeDirectory })
+		return slices.IndexFunc(actions, func(a Action) bool { return a.Path == path && a.Verb != action.MakeDirectory })
 	}
 	for _, pair := range [][2]string{
-		{runtimePath, dockerPath}, {defaultPath, crioPath}, {runtimePath, containerdDropin}, {containerdDropin, containerdPath},
-		{runtimePath, hooksDir + "/91-mcpnet-verify.json"}, {hooksDir + "/91-mcpnet-verify.json", podmanPath},
+		{part.RuntimePath, dockerPath}, {part.DefaultPath, crioPath}, {part.RuntimePath, containerdDropin}, {containerdDropin, containerdPath},
+		{part.RuntimePath, hooksDir + "/91-mcpnet-verify.json"}, {hooksDir + "/91-mcpnet-verify.json", podmanPath},
 	} {
 		if at(in, pair[0]) >= at(in, pair[1]) {
 			t.Errorf("installing: %s comes after %s", pair[0], pair[1])
@@ -278,7 +282,7 @@ func TestRuntimeOrder(t *testing.T) {
 			t.Errorf("uninstalling: %s comes before %s", pair[0], pair[1])
 		}
 	}
-	if in[len(in)-1].Verb != Record {
+	if in[len(in)-1].Verb != action.Record {
 		t.Errorf("the record is not last: %v", in[len(in)-1])
 	}
 }
@@ -286,22 +290,22 @@ func TestRuntimeOrder(t *testing.T) {
 // TestRuntimeKilled: a process that was killed before it recorded anything leaves what the next one takes for its own.
 func TestRuntimeKilled(t *testing.T) {
 	for engine, files := range map[Engine]map[string]string{
-		Docker: {dockerPath: "{\n  \"debug\": true\n}\n"}, Containerd: {containerdPath: version2Table}, Podman: nil,
+		part.Docker: {dockerPath: "{\n  \"debug\": true\n}\n"}, part.Containerd: {containerdPath: version2Table}, part.Podman: nil,
 	} {
 		r := runtimeRequest(t, files, engine)
 		r.SetDefault = true
-		before := tree(t, r.Root)
+		before := contents(t, r.Root)
 		mustInstall(t, r)
-		check(t, os.Remove(filepath.Join(r.Root, manifestPath)))
-		check(t, os.Remove(filepath.Join(r.Root, defaultPath)))
+		check(t, os.Remove(filepath.Join(r.Root, manifest.Path)))
+		check(t, os.Remove(filepath.Join(r.Root, part.DefaultPath)))
 		for path, verb := range verbsOf(mustInstall(t, r)) {
-			if verb != Unchanged && path != defaultPath && path != manifestPath {
+			if verb != Unchanged && path != part.DefaultPath && path != manifest.Path {
 				t.Errorf("%s: %s %s", engine, verb, path)
 			}
 		}
 		mustUninstall(t, r)
 		for path, text := range before {
-			if now := tree(t, r.Root)[path]; now != text {
+			if now := contents(t, r.Root)[path]; now != text {
 				t.Errorf("%s: %q, was %q", path, now, text)
 			}
 		}
@@ -310,7 +314,7 @@ func TestRuntimeKilled(t *testing.T) {
 
 // TestRuntimeDiff: the diff of each configuration file, in the form that patch(1) takes.
 func TestRuntimeDiff(t *testing.T) {
-	r := runtimeRequest(t, map[string]string{dockerPath: "{\n  \"debug\": true\n}\n"}, Docker, CRIO)
+	r := runtimeRequest(t, map[string]string{dockerPath: "{\n  \"debug\": true\n}\n"}, part.Docker, part.CRIO)
 	result := mustInstall(t, r)
 	want := "--- " + dockerPath + "\n+++ " + dockerPath + `
 @@ -1,3 +1,7 @@
@@ -318,22 +322,22 @@ func TestRuntimeDiff(t *testing.T) {
 -  "debug": true
 +  "debug": true,
 +  "runtimes": {
-+    "mcpnet": {"path": "` + runtimePath + `"},
-+    "mcpnet-default": {"path": "` + defaultPath + `"}
++    "mcpnet": {"path": "` + part.RuntimePath + `"},
++    "mcpnet-default": {"path": "` + part.DefaultPath + `"}
 +  }
  }
 `
-	if got := action(t, result, dockerPath).Diff; got != want {
+	if got := actionAt(t, result, dockerPath).Diff; got != want {
 		t.Errorf("%s", got)
 	}
-	if got := action(t, result, crioPath).Diff; !strings.HasPrefix(got, "--- /dev/null\n+++ "+crioPath+"\n@@ -0,0 +1") {
+	if got := actionAt(t, result, crioPath).Diff; !strings.HasPrefix(got, "--- /dev/null\n+++ "+crioPath+"\n@@ -0,0 +1") {
 		t.Errorf("%s", got)
 	}
-	if got := action(t, result, runtimePath).Diff; got != "" {
+	if got := actionAt(t, result, part.RuntimePath).Diff; got != "" {
 		t.Errorf("a program's: %s", got)
 	}
 	out := mustUninstall(t, r)
-	if got := action(t, out, crioPath).Diff; !strings.Contains(got, "+++ /dev/null\n") {
+	if got := actionAt(t, out, crioPath).Diff; !strings.Contains(got, "+++ /dev/null\n") {
 		t.Errorf("%s", got)
 	}
 }
@@ -342,7 +346,7 @@ func TestRuntimeDiff(t *testing.T) {
 func TestRuntimeNext(t *testing.T) {
 	var actions []Action
 	for _, e := range Engines {
-		actions = append(actions, Action{Verb: Edit, Part: e.part()})
+		actions = append(actions, Action{Verb: action.Edit, Part: e.Part()})
 	}
 	want := []string{"systemctl reload docker", "systemctl restart containerd", "systemctl restart crio"}
 	if got := installed("/", actions); !slices.Equal(got, want) {
@@ -352,14 +356,14 @@ func TestRuntimeNext(t *testing.T) {
 	if got := uninstalled("/", actions); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if got := append(installed("/mnt", actions), installed("/", []Action{{Verb: Unchanged, Part: Docker.part()}, {Verb: Replace, Part: Runtime}})...); got != nil {
+	if got := append(installed("/mnt", actions), installed("/", []Action{{Verb: Unchanged, Part: part.Docker.Part()}, {Verb: action.Replace, Part: part.Runtime}})...); got != nil {
 		t.Errorf("%q", got)
 	}
 }
 
 // TestRuntimeHooks: never in a directory that CRI-O reads, and with Podman's own directories named beside it.
 func TestRuntimeHooks(t *testing.T) {
-	r := runtimeRequest(t, nil, Podman)
+	r := runtimeRequest(t, nil, part.Podman)
 	r.Hooks = true
 	mustInstall(t, r)
 	if text := read(t, r, podmanPath); !strings.Contains(text, "[engine]\nhooks_dir = [\"/usr/share/containers/oci/hooks.d\", \"/etc/containers/oci/hooks.d\", \""+hooksDir+"\"]\n[engine.runtimes]") {
@@ -370,5 +374,5 @@ func TestRuntimeHooks(t *testing.T) {
 	}
 	r.Hooks = false
 	mustUninstall(t, r)
-	same(t, "uninstalled", tree(t, r.Root), map[string]string{})
+	same(t, "uninstalled", contents(t, r.Root), map[string]string{})
 }

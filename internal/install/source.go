@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
 // unit is the service's text.
@@ -19,9 +21,9 @@ var unit []byte
 
 // packages are what the programs are built from.
 var packages = map[string]string{
-	cniProgram:     "github.com/mcpnet/mcpnet/cni",
-	pluginProgram:  "github.com/mcpnet/mcpnet/plugin",
-	runtimeProgram: "github.com/mcpnet/mcpnet/hook",
+	part.CNIProgram:     "github.com/mcpnet/mcpnet/cni",
+	part.PluginProgram:  "github.com/mcpnet/mcpnet/plugin",
+	part.RuntimeProgram: "github.com/mcpnet/mcpnet/hook",
 }
 
 // program is an executable that was found.
@@ -65,8 +67,8 @@ func (r Request) load(name string) (program, error) {
 func (r Request) needed() []string {
 	var names []string
 	for _, p := range r.programParts() {
-		if !slices.Contains(names, p.program()) {
-			names = append(names, p.program())
+		if !slices.Contains(names, p.Program()) {
+			names = append(names, p.Program())
 		}
 	}
 	return names
@@ -97,8 +99,8 @@ func (r Request) named(name string) (string, error) {
 		path = filepath.Join(path, name)
 		info, err = os.Stat(path)
 	case err == nil && len(r.needed()) > 1:
-		return "", UsageError{[]string{fmt.Sprintf("--binary %s is one file, and %s are needed: name the directory that holds both",
-			path, strings.Join(r.needed(), " and "))}}
+		return "", UsageError{[]string{fmt.Sprintf("--binary %s is one file, and %s are needed: "+
+			"name the directory that holds both", path, strings.Join(r.needed(), " and "))}}
 	}
 	if err != nil {
 		return "", fmt.Errorf("--binary: %w; build %s with `make build`", err, name)
@@ -108,8 +110,8 @@ func (r Request) named(name string) (string, error) {
 
 func checkExecutable(path string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 || info.Size() == 0 {
-		return fmt.Errorf("%s is not a program (%v, %d bytes): build it with `make build`, or name another with --binary",
-			path, info.Mode(), info.Size())
+		return fmt.Errorf("%s is not a program (%v, %d bytes): "+
+			"build it with `make build`, or name another with --binary", path, info.Mode(), info.Size())
 	}
 	return nil
 }
@@ -121,5 +123,6 @@ func checkBuild(path, name string) error {
 	if err != nil || info.Path == packages[name] || info.Path == "command-line-arguments" {
 		return nil
 	}
-	return fmt.Errorf("%s is built from %s and not from %s: name %s with --binary", path, info.Path, packages[name], name)
+	return fmt.Errorf("%s is built from %s and not from %s: name %s with --binary",
+		path, info.Path, packages[name], name)
 }

@@ -1,12 +1,15 @@
-package install
+package register
 
 import (
 	"encoding/json"
 	"path/filepath"
+
+	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
-// hooksDir is a directory of mcpnet's own: a file with the stage "precreate", which is Podman's, in a directory that CRI-O
-// reads keeps CRI-O from starting.
+// hooksDir is a directory of mcpnet's own. CRI-O does not start when a directory that it reads has a hook of the stage
+// "precreate", which only Podman knows.
 const hooksDir = "/usr/local/share/mcpnet/hooks.d"
 
 // hooksSetting names the usual directories, too: the list replaces Podman's own. Podman 4 knows no way to append to it.
@@ -25,19 +28,18 @@ type ociHook struct {
 	Stages []string `json:"stages"`
 }
 
-// hookFiles are the hook that hardens a container's configuration, and the one that stops a container whose configuration
-// something else changed after it.
-func hookFiles() []file {
-	var files []file
+// hookFiles are two hooks: one hardens a container's configuration, the other stops a container whose configuration
+// something else changed after that.
+func hookFiles() []action.File {
+	var files []action.File
 	for _, h := range []struct{ name, verb, stage string }{
 		{"90-mcpnet-precreate.json", "precreate", "precreate"}, {"91-mcpnet-verify.json", "verify", "createRuntime"},
 	} {
 		hook := ociHook{Version: "1.0.0", Stages: []string{h.stage}}
-		hook.Hook.Path, hook.Hook.Args = runtimePath, []string{filepath.Base(runtimePath), "hook", h.verb}
+		hook.Hook.Path, hook.Hook.Args = part.RuntimePath, []string{filepath.Base(part.RuntimePath), "hook", h.verb}
 		hook.When.Always = true
 		text, _ := json.MarshalIndent(hook, "", "  ") // strings and a boolean only: it cannot fail
-		files = append(files, file{part: Podman.part(), path: filepath.Join(hooksDir, h.name), mode: 0o644,
-			source: "mcpnet itself", content: append(text, '\n')})
+		files = append(files, ownFile(part.Podman, filepath.Join(hooksDir, h.name), append(text, '\n')))
 	}
 	return files
 }

@@ -1,4 +1,4 @@
-package install
+package tree
 
 import (
 	"errors"
@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/manifest"
 )
 
 // undo takes an action back.
@@ -17,16 +20,16 @@ type undo func() error
 
 func nothing() error { return nil }
 
-// apply does all of the actions, or none: when one fails those before it are taken back.
-func (h host) apply(actions []Action) error {
+// Apply does all of the actions or none: when one fails, it undoes those before it.
+func (t Tree) Apply(actions []action.Action) error {
 	var done []undo
 	for _, a := range actions {
-		back, err := h.do(a)
+		back, err := t.do(a)
 		if err == nil {
 			done = append(done, back)
 			continue
 		}
-		err = fmt.Errorf("%s: %w", h.at(a.Path), withRemedy(unwrapped(err)))
+		err = fmt.Errorf("%s: %w", t.At(a.Path), withRemedy(unwrapped(err)))
 		for _, back := range slices.Backward(done) {
 			if failed := back(); failed != nil {
 				return fmt.Errorf("%w; and what was done before could not be taken back: %w", err, failed)
@@ -37,22 +40,22 @@ func (h host) apply(actions []Action) error {
 	return nil
 }
 
-func (h host) do(a Action) (undo, error) {
-	path := h.at(a.Path)
+func (t Tree) do(a action.Action) (undo, error) {
+	path := t.At(a.Path)
 	switch a.Verb {
-	case MakeDirectory:
+	case action.MakeDirectory:
 		return makeDirectory(path, a.Mode)
-	case Write, Replace, Edit, Record:
-		return replace(path, a.content, a.Mode)
-	case Remove:
+	case action.Write, action.Replace, action.Edit, action.Record:
+		return replace(path, a.Content, a.Mode)
+	case action.Remove:
 		return remove(path)
-	case RemoveDirectory:
+	case action.RemoveDirectory:
 		return removeDirectory(path)
 	}
 	return nothing, nil
 }
 
-func makeDirectory(path string, mode Mode) (undo, error) {
+func makeDirectory(path string, mode manifest.Mode) (undo, error) {
 	if err := os.Mkdir(path, fs.FileMode(mode)); err != nil {
 		return nil, err
 	}
@@ -63,7 +66,7 @@ func makeDirectory(path string, mode Mode) (undo, error) {
 	return back, nil
 }
 
-func replace(path string, content []byte, mode Mode) (undo, error) {
+func replace(path string, content []byte, mode manifest.Mode) (undo, error) {
 	back, err := keep(path)
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func remove(path string) (undo, error) {
 	return back, os.Remove(path)
 }
 
-// removeDirectory lets one be that got an entry meanwhile.
+// removeDirectory leaves a directory that got an entry meanwhile.
 func removeDirectory(path string) (undo, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -90,12 +93,12 @@ func removeDirectory(path string) (undo, error) {
 		return nothing, nil
 	}
 	return func() error {
-		_, err := makeDirectory(path, Mode(info.Mode().Perm()))
+		_, err := makeDirectory(path, manifest.Mode(info.Mode().Perm()))
 		return err
 	}, err
 }
 
-// keep remembers what is at a path, to put it there again.
+// keep remembers what is at a path, to put it back.
 func keep(path string) (undo, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -113,10 +116,11 @@ func keep(path string) (undo, error) {
 	return func() error { return writeFile(path, content, info.Mode().Perm()) }, err
 }
 
-// writeFile makes a file whole or not at all. What it becomes of is in the same directory: one from elsewhere would
-// bring that place's SELinux label with it, and engines could not execute it.
+// writeFile makes a file whole or not at all. The temporary file is in the same directory: one from elsewhere would
+// keep that place's SELinux label, and engines could not execute it.
 func writeFile(path string, content []byte, mode fs.FileMode) error {
-	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
+	pending, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err
 	}

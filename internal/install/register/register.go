@@ -1,0 +1,48 @@
+// Package register says what registers the OCI runtime with container engines: mcpnet's part of daemon.json and of
+// containerd's config.toml, and files of mcpnet's own for CRI-O and Podman. It reads an engine's settings where they
+// decide what has to be written. Writing is the caller's.
+package register
+
+import (
+	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/manifest"
+	"github.com/mcpnet/mcpnet/internal/install/part"
+	"github.com/mcpnet/mcpnet/internal/install/tree"
+)
+
+// Request says with which engines the runtime is registered, and how.
+type Request struct {
+	Engines []part.Engine
+	// Default makes it their default runtime, for containers on mcpnet networks. Hooks adds Podman's hooks.
+	Default, Hooks bool
+	// Force replaces a runtime of mcpnet's name that is another's.
+	Force bool
+}
+
+// Editors take mcpnet's part out of configuration files that are not its own.
+var Editors = map[part.Part]action.Editor{part.Docker.Part(): dockerEditor{}, part.Containerd.Part(): blockEditor{}}
+
+// Wants are the engines' files and changes. Options that were chosen before hold.
+func (r Request) Wants(t tree.Tree, m manifest.Manifest) (action.Wants, error) {
+	w := action.Wants{Options: map[part.Part]part.Options{}}
+	for _, e := range r.Engines {
+		o := part.Options{Default: r.Default, Hooks: r.Hooks && e == part.Podman}.Or(m.Options[e.Part()])
+		w.Options[e.Part()] = o
+		switch e {
+		case part.Docker:
+			editor := dockerEditor{setDefault: r.Default, force: r.Force}
+			w.Changes = append(w.Changes, action.Change{Part: e.Part(), Path: dockerPath, Editor: editor})
+		case part.Containerd:
+			files, c, err := containerdWants(t, m, o)
+			if err != nil {
+				return w, err
+			}
+			w.Files, w.Changes = append(w.Files, files...), append(w.Changes, c)
+		case part.CRIO:
+			w.Files = append(w.Files, crioFiles(o)...)
+		case part.Podman:
+			w.Files = append(w.Files, podmanFiles(o)...)
+		}
+	}
+	return w, nil
+}
