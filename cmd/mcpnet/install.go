@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -26,16 +27,17 @@ func newInstall(o *options) *cobra.Command {
               /usr/local/libexec/netavark
   --service   mcpnet-plugin and a systemd unit. Networks work without it; with it, rules that a firewall reload takes
               away are back in milliseconds. The command that starts it is printed
-  --runtime   mcpnet-runtime, the OCI runtime that takes capabilities from containers, and its names in the configuration
-              of docker, containerd, crio or podman: "mcpnet" for the containers that ask for it, "mcpnet-default" which acts
-              on containers on mcpnet networks only. --set-default makes that one the engine's default runtime. --hooks adds
-              Podman's hooks, which do the same without another runtime
+  --runtime   mcpnet-runtime, the OCI runtime that takes capabilities from containers, and its names in the
+              configuration of docker, containerd, crio or podman: "mcpnet" for the containers that ask for it,
+              "mcpnet-default" which acts on containers on mcpnet networks only. --set-default makes that one the
+              engine's default runtime. --hooks adds Podman's hooks, which do the same without another runtime
 
-Of configuration files that are not mcpnet's (daemon.json, config.toml) only mcpnet's part is written, all else stays as it
-is; --dry-run shows each change as a diff. The command that has the engine read it anew is printed.
+Of configuration files that are not mcpnet's (daemon.json, config.toml) only mcpnet's part is written, all else stays
+as it is; --dry-run shows each change as a diff. The command that has the engine read it anew is printed.
 
 The programs are taken from beside this command, from ../libexec/mcpnet, or from --binary. Doing it once more brings
-files up to date. A file that mcpnet did not write, or that was changed since, is not overwritten without --force.
+files up to date; those that are the same already are only counted. A file that mcpnet did not write, or that was
+changed since, is not overwritten without --force.
 All is done or nothing. ` + "`mcpnet uninstall`" + ` undoes it: /var/lib/mcpnet/install.json records what is mcpnet's.
 
 Docker's plugin is another matter: it is made with ` + "`make plugin`" + `.
@@ -61,9 +63,12 @@ Exit status: 0 everything is in place, 1 refused because of a file that is there
 	}
 	s.flags(c, &r)
 	c.Flags().StringVar(&r.Dir, "dir", "", "`directory` for the CNI or the netavark plugin instead of those in use")
-	c.Flags().StringVar(&r.Binary, "binary", "", "`path` of mcpnet-cni, mcpnet-plugin or mcpnet-runtime, or of the directory that holds them")
-	c.Flags().BoolVar(&r.Force, "force", false, "overwrite files that mcpnet did not write, or that were changed, and a runtime mcpnet of somebody else's")
-	c.Flags().BoolVar(&r.SetDefault, "set-default", false, "make mcpnet-default the default runtime of the engines of --runtime")
+	c.Flags().StringVar(&r.Binary, "binary", "",
+		"`path` of mcpnet-cni, mcpnet-plugin or mcpnet-runtime, or of the directory that holds them")
+	c.Flags().BoolVar(&r.Force, "force", false,
+		"overwrite files that mcpnet did not write, or that were changed, and a runtime mcpnet of somebody else's")
+	c.Flags().BoolVar(&r.SetDefault, "set-default", false,
+		"make mcpnet-default the default runtime of the engines of --runtime")
 	c.Flags().BoolVar(&r.Hooks, "hooks", false, "install Podman's hooks, too (with --runtime podman)")
 	_ = c.MarkFlagDirname("dir")
 	return c
@@ -85,9 +90,11 @@ func (s *selection) flags(c *cobra.Command, r *install.Request) {
 	for _, part := range install.Parts {
 		s.part[part] = c.Flags().Bool(string(part), false, about[part])
 	}
-	c.Flags().StringSliceVar(&s.runtimes, "runtime", nil, "the OCI runtime, for `engines`: docker, containerd, crio, podman")
+	c.Flags().StringSliceVar(&s.runtimes, "runtime", nil,
+		"the OCI runtime, for `engines`: docker, containerd, crio, podman")
 	_ = c.RegisterFlagCompletionFunc("runtime", completeEngines)
-	c.Flags().BoolVar(&r.DryRun, "dry-run", false, "print what would be done, with a diff of every configuration file, and change nothing")
+	c.Flags().BoolVar(&r.DryRun, "dry-run", false,
+		"print what would be done, with a diff of every configuration file, and change nothing")
 	c.Flags().StringVar(&r.Root, "root", "/", "`directory` of the tree to work on")
 	_ = c.MarkFlagDirname("root")
 }
@@ -113,12 +120,14 @@ func (s *selection) engines() []install.Engine {
 	return engines
 }
 
-// completeEngines completes a list of engines behind its last comma.
-func completeEngines(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// completeEngines completes the last item of a list of engines.
+func completeEngines(_ *cobra.Command, _ []string, typed string) (
+	all []cobra.Completion, how cobra.ShellCompDirective,
+) {
 	list := typed[:strings.LastIndexByte(typed, ',')+1]
-	var all []cobra.Completion
 	for _, e := range install.Engines {
-		if full := list + string(e); strings.HasPrefix(full, typed) && !slices.Contains(strings.Split(list, ","), string(e)) {
+		full := list + string(e)
+		if strings.HasPrefix(full, typed) && !slices.Contains(strings.Split(list, ","), string(e)) {
 			all = append(all, full)
 		}
 	}
@@ -153,17 +162,8 @@ func printActions(c *cobra.Command, r install.Result) error {
 	if r.Root != "/" {
 		fmt.Fprintf(out, "In %s:\n", r.Root)
 	}
-	for _, a := range r.Actions {
-		line := a.Done()
-		if r.DryRun {
-			line = a.String()
-		}
-		if r.DryRun && a.Diff != "" {
-			line += "\n" + strings.TrimSuffix(a.Diff, "\n")
-		}
-		if _, err := fmt.Fprintln(out, line); err != nil {
-			return err
-		}
+	if err := printChanges(out, r); err != nil {
+		return err
 	}
 	for _, command := range r.Next {
 		if _, err := fmt.Fprintf(out, "\nNext: %s\n", command); err != nil {
@@ -171,4 +171,39 @@ func printActions(c *cobra.Command, r install.Result) error {
 		}
 	}
 	return nil
+}
+
+// printChanges prints a line for each action, and one line for all files that are as they should be already: what
+// somebody reads the output for is what changes.
+func printChanges(out io.Writer, r install.Result) error {
+	unchanged := 0
+	for _, a := range r.Actions {
+		if a.Verb == install.Unchanged && a.Reason == "" {
+			unchanged++
+			continue
+		}
+		if _, err := fmt.Fprintln(out, describe(a, r.DryRun)); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch unchanged {
+	case 0:
+	case 1:
+		_, err = fmt.Fprintln(out, "unchanged: 1 file")
+	default:
+		_, err = fmt.Fprintf(out, "unchanged: %d files\n", unchanged)
+	}
+	return err
+}
+
+// describe is the line of an action. Before it is done, the difference that it makes follows.
+func describe(a install.Action, dryRun bool) string {
+	if !dryRun {
+		return a.Done()
+	}
+	if a.Diff == "" {
+		return a.String()
+	}
+	return a.String() + "\n" + strings.TrimSuffix(a.Diff, "\n")
 }

@@ -51,6 +51,31 @@ func TestInstallSession(t *testing.T) {
 		[]string{"uninstall", "--json", "--dry-run"}, []string{"uninstall", "--cni", "--json"}, []string{"uninstall", "--json"}))
 }
 
+// TestInstallUnchanged: files that are the same already are counted in one line, and JSON still has each of them.
+func TestInstallUnchanged(t *testing.T) {
+	root, binaries := hostTree(t)
+	run := func(args ...string) string {
+		_, out, _ := mcpnet(append(append([]string{"install"}, args...), "--root", root, "--binary", binaries)...)
+		return out
+	}
+	run("--cni")
+	if out := run("--cni"); out != "In "+root+":\nunchanged: 1 file\n" {
+		t.Errorf("one file: %q", out)
+	}
+	out := run("--cni", "--netavark")
+	if !strings.Contains(out, "wrote /usr/local/libexec/netavark/mcpnet") || !strings.HasSuffix(out, "unchanged: 1 file\n") {
+		t.Errorf("one file more: %q", out)
+	}
+	if out := run("--cni", "--netavark", "--dry-run"); out != "In "+root+":\nunchanged: 2 files\n" {
+		t.Errorf("two files: %q", out)
+	}
+	var result install.Result
+	check(t, json.Unmarshal([]byte(run("--cni", "--netavark", "--json")), &result))
+	if len(result.Actions) != 2 || result.Actions[0].Verb != install.Unchanged {
+		t.Errorf("%+v", result.Actions)
+	}
+}
+
 // TestInstallRuntimeSession registers the runtime with engines, one of which has a configuration already.
 func TestInstallRuntimeSession(t *testing.T) {
 	root, binaries := hostTree(t)

@@ -16,11 +16,11 @@ func newUninstall(o *options) *cobra.Command {
 
 Removed are files that are still as mcpnet wrote them, directories that it made and that are empty now, and the record
 of both, /var/lib/mcpnet/install.json. A file that was changed since stays, and the output says so.
-From configuration files that are not mcpnet's (daemon.json, config.toml) its part is taken out, and a default runtime that
-it replaced is brought back. A part that somebody changed stays, with what it names.
+From configuration files that are not mcpnet's (daemon.json, config.toml) its part is taken out, and a default runtime
+that it replaced is brought back. A part that somebody changed stays, with what it names.
 
-Remove the containers on mcpnet's networks first: their engines call the plugin to detach them. Those that were made with the
-runtime need it until they are gone. The service has to be stopped first, too: systemctl disable --now mcpnet.
+Remove the containers on mcpnet's networks first: their engines call the plugin to detach them. Those that were made
+with the runtime need it until they are gone. The service has to be stopped first, too: systemctl disable --now mcpnet.
 Exit status: 0 it is gone, 1 something was left or it was refused, 2 wrong usage, 3 it failed.`,
 		Example: "  mcpnet uninstall --dry-run\n  mcpnet uninstall --netavark\n" +
 			"  mcpnet uninstall --runtime docker && systemctl restart docker\n  mcpnet uninstall",
