@@ -23,8 +23,6 @@ type Change struct {
 	Path   string
 	Editor Editor
 	Note   string // what the user should know about it
-	// Problem is why the file must not be changed, where that is known already.
-	Problem error
 }
 
 // settle decides on one configuration file. A problem is the reason why it must not be changed.
@@ -33,8 +31,6 @@ func (c Change) settle(s Seen, m manifest.Manifest) (a Action, e manifest.Edit, 
 	switch {
 	case s.What != "":
 		return a, e, "is " + s.What + ": mcpnet edits files only. Put a file in its place"
-	case c.Problem != nil:
-		return a, e, c.Problem.Error()
 	case !s.There:
 		a.Verb, a.Mode = Write, 0o644
 	}

@@ -23,9 +23,21 @@ type File struct {
 type Wants struct {
 	Files   []File
 	Changes []Change
+	// Refused are the reasons that are known already why nothing must be done.
+	Refused []string
 	// Options are the engines', together with those that hold from before.
 	Options map[part.Part]part.Options
 }
+
+// Add wants the files and changes of another one, too.
+func (w *Wants) Add(other Wants) {
+	w.Files = append(w.Files, other.Files...)
+	w.Changes = append(w.Changes, other.Changes...)
+	w.Refused = append(w.Refused, other.Refused...)
+}
+
+// Refuse adds the reason why a file is in the way.
+func (w *Wants) Refuse(path string, why error) { w.Refused = append(w.Refused, path+" "+why.Error()) }
 
 // Paths are all places that a plan has to look at.
 func (w Wants) Paths() []string {

@@ -25,7 +25,7 @@ func ForInstall(w Wants, v View, m manifest.Manifest, force bool) ([]Action, err
 		actions = append(actions, a)
 	}
 	next.Choose(w.Options)
-	if len(refused) > 0 {
+	if refused = append(refused, w.Refused...); len(refused) > 0 {
 		return nil, Refused{refused}
 	}
 	return withDirectories(actions, v, m, next), nil

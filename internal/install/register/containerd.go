@@ -29,27 +29,31 @@ const (
 var criPlugins = map[int64]string{2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}
 
 // containerdWants reads containerd's settings, which decide where mcpnet's part goes.
-func containerdWants(t tree.Tree, m manifest.Manifest, o part.Options) ([]action.File, action.Change, error) {
-	refused := action.Change{Part: part.Containerd.Part(), Path: containerdPath}
+func containerdWants(t tree.Tree, m manifest.Manifest, o part.Options) (w action.Wants, err error) {
 	s, err := t.See(containerdPath)
 	if err != nil {
-		return nil, refused, err
+		return w, err
+	}
+	if s.What != "" { // the plan says so, and refuses it
+		w.Changes = []action.Change{{Part: part.Containerd.Part(), Path: containerdPath}}
+		return w, nil
 	}
 	recorded, _ := m.FindEdit(containerdPath)
 	c, patterns, err := readContainerd(s, recorded)
 	if err == nil {
 		var files []tree.TextFile
 		if files, err = readImports(t, patterns); err != nil {
-			return nil, refused, err
+			return w, err
 		}
 		c, err = c.withImports(files)
 	}
-	if err != nil {
-		refused.Problem = err
-		return nil, refused, nil
+	if err == nil {
+		w, err = c.wants(o)
 	}
-	files, wanted := c.wants(o)
-	return files, wanted, nil
+	if err != nil {
+		w.Refuse(containerdPath, err)
+	}
+	return w, nil
 }
 
 // readImports reads the imported files except mcpnet's own, in containerd's order.
@@ -69,19 +73,19 @@ func readImports(t tree.Tree, patterns []string) ([]tree.TextFile, error) {
 }
 
 // wants are the drop-in and the edit that register the runtime. Files of version 2 have the edit only.
-func (c containerdConfig) wants(o part.Options) ([]action.File, action.Change) {
-	ch := action.Change{Part: part.Containerd.Part(), Path: containerdPath}
+func (c containerdConfig) wants(o part.Options) (w action.Wants, err error) {
 	setDefault, err := c.wantDefault(o.Default)
 	if err != nil {
-		ch.Problem = err
-		return nil, ch
+		return w, err
 	}
+	ch := action.Change{Part: part.Containerd.Part(), Path: containerdPath}
 	if disabledCRI(c.table) {
 		ch.Note = "its disabled_plugins disable the CRI, and with it all of this"
 	}
 	if c.version == 2 {
 		ch.Editor = blockEditor{config: c, setDefault: setDefault}
-		return nil, ch
+		w.Changes = []action.Change{ch}
+		return w, nil
 	}
 	text := fmt.Sprintf(header, part.Containerd) + "version = 3\n"
 	if setDefault {
@@ -91,7 +95,8 @@ func (c containerdConfig) wants(o part.Options) ([]action.File, action.Change) {
 	ch.Editor = importEditor{config: c}
 	holds := config.Nested(c.runtimesHold(), "plugins", criPlugins[3], "containerd", "runtimes")
 	f := dropin(part.Containerd, containerdDropin, text, holds)
-	return []action.File{f}, ch
+	w.Files, w.Changes = []action.File{f}, []action.Change{ch}
+	return w, nil
 }
 
 // wantDefault tells whether mcpnet has to set the default runtime, or why it must not.

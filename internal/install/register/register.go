@@ -28,21 +28,25 @@ func (r Request) Wants(t tree.Tree, m manifest.Manifest) (action.Wants, error) {
 	for _, e := range r.Engines {
 		o := part.Options{Default: r.Default, Hooks: r.Hooks && e == part.Podman}.Or(m.Options[e.Part()])
 		w.Options[e.Part()] = o
-		switch e {
-		case part.Docker:
-			editor := dockerEditor{setDefault: r.Default, force: r.Force}
-			w.Changes = append(w.Changes, action.Change{Part: e.Part(), Path: dockerPath, Editor: editor})
-		case part.Containerd:
-			files, c, err := containerdWants(t, m, o)
-			if err != nil {
-				return w, err
-			}
-			w.Files, w.Changes = append(w.Files, files...), append(w.Changes, c)
-		case part.CRIO:
-			w.Files = append(w.Files, crioFiles(o)...)
-		case part.Podman:
-			w.Files = append(w.Files, podmanFiles(o)...)
+		of, err := r.wants(e, t, m, o)
+		if err != nil {
+			return w, err
 		}
+		w.Add(of)
 	}
 	return w, nil
+}
+
+// wants are the files and changes of one engine.
+func (r Request) wants(e part.Engine, t tree.Tree, m manifest.Manifest, o part.Options) (action.Wants, error) {
+	switch e {
+	case part.Docker:
+		editor := dockerEditor{setDefault: r.Default, force: r.Force}
+		return action.Wants{Changes: []action.Change{{Part: e.Part(), Path: dockerPath, Editor: editor}}}, nil
+	case part.Containerd:
+		return containerdWants(t, m, o)
+	case part.CRIO:
+		return action.Wants{Files: crioFiles(o)}, nil
+	}
+	return action.Wants{Files: podmanFiles(o)}, nil
 }
