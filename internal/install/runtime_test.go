@@ -360,19 +360,3 @@ func TestRuntimeNext(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
-
-// TestRuntimeHooks: never in a directory that CRI-O reads, and with Podman's own directories named beside it.
-func TestRuntimeHooks(t *testing.T) {
-	r := runtimeRequest(t, nil, part.Podman)
-	r.Hooks = true
-	mustInstall(t, r)
-	if text := read(t, r, podmanPath); !strings.Contains(text, "[engine]\nhooks_dir = [\"/usr/share/containers/oci/hooks.d\", \"/etc/containers/oci/hooks.d\", \""+hooksDir+"\"]\n[engine.runtimes]") {
-		t.Error(text)
-	}
-	if text := read(t, r, hooksDir+"/91-mcpnet-verify.json"); !strings.Contains(text, `"createRuntime"`) || !strings.Contains(text, `"always": true`) {
-		t.Error(text)
-	}
-	r.Hooks = false
-	mustUninstall(t, r)
-	same(t, "uninstalled", contents(t, r.Root), map[string]string{})
-}

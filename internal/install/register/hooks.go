@@ -12,9 +12,6 @@ import (
 // "precreate", which only Podman knows.
 const hooksDir = "/usr/local/share/mcpnet/hooks.d"
 
-// hooksSetting names the usual directories, too: the list replaces Podman's own. Podman 4 knows no way to append to it.
-const hooksSetting = `hooks_dir = ["/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d", "` + hooksDir + "\"]\n"
-
 // ociHook is a file of oci-hooks(5), version 1.0.0.
 type ociHook struct {
 	Version string `json:"version"`

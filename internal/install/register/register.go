@@ -48,5 +48,5 @@ func (r Request) wants(e part.Engine, t tree.Tree, m manifest.Manifest, o part.O
 	case part.CRIO:
 		return action.Wants{Files: crioFiles(o)}, nil
 	}
-	return action.Wants{Files: podmanFiles(o)}, nil
+	return podmanWants(t, o)
 }
