@@ -17,7 +17,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/test/leak"
-	"github.com/mcpnet/mcpnet/test/siege"
+	"github.com/mcpnet/mcpnet/test/stress"
 )
 
 // ground is a host on which engines die and are started again.
@@ -27,7 +27,7 @@ type ground struct {
 	store string
 	boxes map[string]*testnet.NS // containers, by endpoint
 
-	sieges  []*siege.Siege
+	sieges  []*stress.Traffic
 	flushed bool // nftables' rules were gone for a moment
 }
 
@@ -112,16 +112,16 @@ func (g *ground) give(p topology.Endpoint) {
 }
 
 // besiege attacks from an endpoint's container until it is stopped, or the test ends.
-func (g *ground) besiege(p topology.Endpoint) (s *siege.Siege, stop func()) {
+func (g *ground) besiege(p topology.Endpoint) (s *stress.Traffic, stop func()) {
 	g.t.Helper()
 	party := func(p topology.Endpoint) leak.Party { return leak.Party{MAC: net.HardwareAddr(p.MAC), IP: p.IP} }
 	neighbour := groundOther
 	if p.ID == groundOther.ID {
 		neighbour = groundServer
 	}
-	s = siege.New(g.t, g.world, topology.WirePrefix)
+	s = stress.New(g.t, g.world, topology.WirePrefix)
 	host := leak.Party{MAC: net.HardwareAddr(groundNetwork.BridgeMAC()), IP: groundNetwork.BridgeAddr}
-	s.Aim(siege.Scene(groundNetwork.Subnet, 8080, party(p), host, party(groundGateway), party(neighbour)), net.HardwareAddr(p.PortMAC()))
+	s.Prepare(stress.Scene(groundNetwork.Subnet, 8080, party(p), host, party(groundGateway), party(neighbour)), net.HardwareAddr(p.PortMAC()))
 	for _, box := range g.boxes {
 		s.Container(box)
 	}
@@ -159,13 +159,13 @@ func (g *ground) clean() {
 }
 
 // holds fails for leaks, and for permitted traffic that does not pass if it should.
-func (g *ground) holds(s *siege.Siege, passes bool) {
+func (g *ground) holds(s *stress.Traffic, passes bool) {
 	g.t.Helper()
 	if passes && !s.Passes(3*time.Second) {
 		g.t.Error("the permitted traffic does not pass")
 	}
 	for _, l := range s.Leaks() {
-		if !g.flushed || !strings.HasPrefix(l, siege.OpenWhenFlushed) {
+		if !g.flushed || !strings.HasPrefix(l, stress.OpenWhenFlushed) {
 			g.t.Errorf("leak: %s", l)
 		}
 	}

@@ -57,7 +57,7 @@ func (d *driver) flush() (back, silence time.Duration, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	b, err := startBeats(d)
+	b, err := startProbes(d)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -160,8 +160,8 @@ func newChain(m netlink.Message) string {
 	return name
 }
 
-// beats sends a frame from the server to the gateway each millisecond and notes when frames arrive.
-type beats struct {
+// probes sends a frame from the server to the gateway each millisecond and notes when frames arrive.
+type probes struct {
 	done  chan struct{}
 	once  sync.Once
 	group sync.WaitGroup
@@ -169,8 +169,8 @@ type beats struct {
 	seen  []time.Time
 }
 
-func startBeats(d *driver) (*beats, error) {
-	b := &beats{done: make(chan struct{})}
+func startProbes(d *driver) (*probes, error) {
+	b := &probes{done: make(chan struct{})}
 	p := &path{size: d.size, server: d.server, gateway: d.gateway}
 	out, err := b.socket(d.server)
 	if err != nil {
@@ -206,7 +206,7 @@ func startBeats(d *driver) (*beats, error) {
 }
 
 // socket reads and writes the frames of a container's link.
-func (b *beats) socket(of *testnet.NS) (*os.File, error) {
+func (b *probes) socket(of *testnet.NS) (*os.File, error) {
 	var fd int
 	index := of.Link("eth0").Attrs().Index
 	err := of.Do(func() (err error) {
@@ -225,7 +225,7 @@ func (b *beats) socket(of *testnet.NS) (*os.File, error) {
 }
 
 // stop ends it and tells the longest time without a frame.
-func (b *beats) stop() (longest time.Duration) {
+func (b *probes) stop() (longest time.Duration) {
 	b.once.Do(func() {
 		close(b.done)
 		for _, f := range b.files {

@@ -18,7 +18,7 @@ import (
 // TestFaultsProcesses ends the plugin and dockerd in every way under the attack of a server that comes back with them.
 func TestFaultsProcesses(t *testing.T) {
 	onEveryVersion(t, func(t *testing.T, version string) {
-		f := newFray(t, version, "mcpnet")
+		f := newFaultLab(t, version, "mcpnet")
 		f.sound()
 		f.through("plugin: SIGTERM", 10*time.Second, func() { f.signalPlugin(syscall.SIGTERM) })
 		f.comesBack()
@@ -53,7 +53,7 @@ func TestFaultsProcesses(t *testing.T) {
 }
 
 // pluginPID finds the plugin's process, or 0. Only the plugin of this test's engine is in the namespace of its host.
-func (f *fray) pluginPID() int {
+func (f *faultLab) pluginPID() int {
 	host, err := os.Stat(f.world.Host.Path())
 	if err != nil {
 		return 0
@@ -72,7 +72,7 @@ func (f *fray) pluginPID() int {
 	return 0
 }
 
-func (f *fray) signalPlugin(signal syscall.Signal) {
+func (f *faultLab) signalPlugin(signal syscall.Signal) {
 	f.t.Helper()
 	if pid := f.pluginPID(); pid == 0 || syscall.Kill(pid, signal) != nil {
 		f.t.Error("there is no plugin to signal")
@@ -81,7 +81,7 @@ func (f *fray) signalPlugin(signal syscall.Signal) {
 
 // killPlugin kills the plugin time and again, and counts. Docker disables a plugin that dies within the half second
 // after it was started, before it was asked anything; a life is longer here.
-func (f *fray) killPlugin(until time.Time) (kills int) {
+func (f *faultLab) killPlugin(until time.Time) (kills int) {
 	for last := 0; time.Now().Before(until); {
 		pid := f.pluginPID()
 		if pid == 0 || pid == last {
@@ -97,11 +97,11 @@ func (f *fray) killPlugin(until time.Time) (kills int) {
 }
 
 // comesBack waits until everything works again, also for a new container, and nothing is left over.
-func (f *fray) comesBack() {
+func (f *faultLab) comesBack() {
 	f.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		_, err := f.Docker("run", "--rm", "--network", "mcp-secure", frayImage, "/bin/probe", "http", frayGateway+":8080")
+		_, err := f.Docker("run", "--rm", "--network", "mcp-secure", faultImage, "/bin/probe", "http", faultGateway+":8080")
 		if err == nil {
 			break
 		}
@@ -116,7 +116,7 @@ func (f *fray) comesBack() {
 
 // noOrphans compares wires and chains with the engine's own endpoints. An endpoint that was half made when the plugin was
 // killed may stay for orphanAge (two minutes): dead, both of its ends down in the host, and guarded.
-func (f *fray) noOrphans() {
+func (f *faultLab) noOrphans() {
 	f.t.Helper()
 	count := func(line string) int {
 		n, _ := strconv.Atoi(f.onHost(line + " | wc -l"))
@@ -136,7 +136,7 @@ func (f *fray) noOrphans() {
 }
 
 // killing kills the plugin at random moments while containers start and stop.
-func (f *fray) killing(long time.Duration) {
+func (f *faultLab) killing(long time.Duration) {
 	f.t.Helper()
 	end := time.Now().Add(long)
 	var wait sync.WaitGroup
@@ -145,7 +145,7 @@ func (f *fray) killing(long time.Duration) {
 	for i := range 2 {
 		wait.Go(func() {
 			for n := 0; time.Now().Before(end); n++ {
-				_, err := f.Docker("run", "--rm", "--name", fmt.Sprintf("brief%d-%d", i, n), "--network", "mcp-secure", "--stop-signal", "KILL", frayImage, "true")
+				_, err := f.Docker("run", "--rm", "--name", fmt.Sprintf("brief%d-%d", i, n), "--network", "mcp-secure", "--stop-signal", "KILL", faultImage, "true")
 				mu.Lock()
 				if err == nil {
 					done++
@@ -168,13 +168,13 @@ func (f *fray) killing(long time.Duration) {
 }
 
 // loseKernel takes away what a reboot of the host takes away.
-func (f *fray) loseKernel() {
+func (f *faultLab) loseKernel() {
 	f.t.Helper()
 	f.onHost("for l in $(ip -br link | grep -o '^mcp[a-z0-9-]*'); do ip link del $l 2>/dev/null || true; done; nft flush ruleset")
 }
 
 // loseStore empties the store of the plugin of an engine that is stopped.
-func (f *fray) loseStore() {
+func (f *faultLab) loseStore() {
 	f.t.Helper()
 	stores, _ := filepath.Glob(f.Path("/var/lib/docker/plugins/*/propagated-mount/v2"))
 	if len(stores) != 1 {
@@ -187,7 +187,7 @@ func (f *fray) loseStore() {
 
 // revive starts what the engine could not start by itself: it starts containers before it answers, and so before it
 // could tell a plugin without a store about its networks. The user sees containers that have exited, and why.
-func (f *fray) revive() {
+func (f *faultLab) revive() {
 	f.t.Helper()
 	for _, name := range []string{"gateway", "other", "server"} {
 		state := f.MustDocker("inspect", "--format", "{{.State.Status}} {{.State.Error}}", name)
@@ -199,7 +199,7 @@ func (f *fray) revive() {
 }
 
 // end removes everything and looks for what is left.
-func (f *fray) end() {
+func (f *faultLab) end() {
 	f.t.Helper()
 	f.MustDocker("rm", "-f", "server", "other", "gateway")
 	f.MustDocker("network", "rm", "mcp-secure")

@@ -21,7 +21,7 @@ const ruleLimit = 20 * time.Second
 // TestFaultsRules takes rules, elements and links away, or adds to them, under the attack of a server.
 func TestFaultsRules(t *testing.T) {
 	onEveryVersion(t, func(t *testing.T, version string) {
-		f := newFray(t, version, "mcpnet")
+		f := newFaultLab(t, version, "mcpnet")
 		f.sound()
 		r := newRules(f)
 		for _, fault := range ruleFaults(f) {
@@ -37,8 +37,8 @@ type ruleFault struct {
 	flush      bool // takes all of nftables, and with it the second lock
 }
 
-func ruleFaults(f *fray) []ruleFault {
-	server, gateway := "in-"+f.wire(frayServer), "in-"+f.wire(frayGateway)
+func ruleFaults(f *faultLab) []ruleFault {
+	server, gateway := "in-"+f.wire(faultServer), "in-"+f.wire(faultGateway)
 	handle := func(chain string) string {
 		return fmt.Sprintf("$(nft -a list chain netdev mcpnet %s | sed -n 's/.* handle \\([0-9]*\\)$/\\1/p' | sed -n 2p)", chain)
 	}
@@ -69,8 +69,8 @@ func ruleFaults(f *fray) []ruleFault {
 		{name: "bridge deleted", line: "ip link del mcp-secure"},
 		{name: "bridge down", line: "ip link set mcp-secure down"},
 		{name: "bridge without address", line: "ip addr flush dev mcp-secure"},
-		{name: "gateway no port", line: "ip link set " + f.wire(frayGateway) + " nomaster"},
-		{name: "wire down", line: "ip link set " + f.wire(frayServer) + " down"},
+		{name: "gateway no port", line: "ip link set " + f.wire(faultGateway) + " nomaster"},
+		{name: "wire down", line: "ip link set " + f.wire(faultServer) + " down"},
 	}
 }
 
@@ -80,18 +80,18 @@ iptables -N DOCKER-USER; iptables -A DOCKER-USER -j RETURN; iptables -I FORWARD 
 
 // rules is everything that has to be back after a fault.
 type rules struct {
-	*fray
+	*faultLab
 	kernel *nft.Firewall
 	intact string
 }
 
-func newRules(f *fray) *rules {
+func newRules(f *faultLab) *rules {
 	f.t.Helper()
 	handle, err := ns.Open(f.world.Host.Path())
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r := &rules{fray: f}
+	r := &rules{faultLab: f}
 	if r.kernel, err = nft.Open(handle); err != nil {
 		f.t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func (r *rules) repaired(fault ruleFault) {
 	kernel, _, _ := strings.Cut(r.intact, "4 -A")
 	var began time.Time
 	var nftables time.Duration
-	o := r.siege.Through(ruleLimit, func() {
+	o := r.traffic.Through(ruleLimit, func() {
 		r.onHost(fault.line)
 		began = time.Now()
 		for r.nftables() != kernel && time.Since(began) < ruleLimit {
@@ -160,7 +160,7 @@ func (r *rules) repaired(fault ruleFault) {
 		time.Sleep(time.Millisecond)
 	}
 	r.t.Logf("%s: %-32s nftables back after %5.1f ms, all within %4d ms; %s; %d leaks", r.version, fault.name,
-		nftables.Seconds()*1000, time.Since(began).Milliseconds(), o, len(r.siege.Leaks()))
+		nftables.Seconds()*1000, time.Since(began).Milliseconds(), o, len(r.traffic.Leaks()))
 	if !o.Back {
 		r.t.Errorf("%s: %s", fault.name, o)
 	}

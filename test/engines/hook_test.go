@@ -118,12 +118,12 @@ func TestHookPodman(t *testing.T) {
 			l := open(t, world)
 			l.Import(image)
 			l.network(enforcing())
-			podmanStory(t, l)
+			podmanScenario(t, l)
 		})
 	}
 }
 
-func podmanStory(t *testing.T, l *podmanLab) {
+func podmanScenario(t *testing.T, l *podmanLab) {
 	if out, err := l.Podman.Podman("run", "--rm", "--network", networkName, "--ip", "172.20.240.9", image, "true"); err == nil || !strings.Contains(err.Error(), "mcpnet install --service") {
 		t.Errorf("without a resident process: %v %s", err, out)
 	}
@@ -226,13 +226,13 @@ func TestHookContainerd(t *testing.T) {
 			c.Import(image)
 			write(t, c, "/etc/cni/net.d/10-mcp-secure.conflist", conflist(mainPlugins, enforcing()))
 			startService(t, c)
-			t.Run("cri", func(t *testing.T) { criStory(t, c) })
-			t.Run("ctr", func(t *testing.T) { ctrStory(t, c) })
+			t.Run("cri", func(t *testing.T) { criScenario(t, c) })
+			t.Run("ctr", func(t *testing.T) { ctrScenario(t, c) })
 		})
 	}
 }
 
-func criStory(t *testing.T, c *testengine.Containerd) {
+func criScenario(t *testing.T, c *testengine.Containerd) {
 	gateway := c.MustRunPod(testengine.PodOptions{Name: "gateway", Handler: handler, Annotations: map[string]string{"mcpnet.role": "gateway"}})
 	defer gateway.Remove()
 	listen(t, testnet.FromPath(t, gateway.NetNS()), "tcp", leak.GatewayPort)
@@ -259,7 +259,7 @@ func criStory(t *testing.T, c *testengine.Containerd) {
 	}
 }
 
-func ctrStory(t *testing.T, c *testengine.Containerd) {
+func ctrScenario(t *testing.T, c *testengine.Containerd) {
 	ref := "localhost/" + image + ":latest"
 	if _, err := c.Ctr("run", "-d", "--cni", "--runc-binary", runtimePath, ref, "hard", "sh", "-c", cat+" > /tmp/first; exec sleep 1000"); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,12 @@
-// Package siege keeps forbidden and permitted traffic of one server up while a test breaks something, counts what leaks
-// and tells when the permitted traffic stopped and came back.
+// Package stress sends forbidden and permitted traffic of one server while a test breaks something. It counts what
+// leaks, and tells when the permitted traffic stopped and came back.
 //
 // The forbidden traffic is every frame that package leak knows for an attacker, twice: as it is, and with the hardware
-// address of the attacker's own wire wherever the bridge's stood, since that is where a host would listen once the rules
-// are gone. Each vector carries a token of its own; the token turning up anywhere but in the attacker's namespace is a
-// leak. The permitted traffic is a segment to the gateway at every tick; its token in another container's namespace is a
-// beat.
-package siege
+// address of the attacker's own wire in place of the bridge's, since that is where a host would listen once the rules
+// are gone. Each vector has a token of its own. A token anywhere but in the attacker's namespace is a leak. The
+// permitted traffic is probes: a segment to the gateway at every tick. A probe has arrived when its token is seen in
+// another container's namespace.
+package stress
 
 import (
 	"context"
@@ -23,33 +23,35 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/test/leak"
-	"github.com/mcpnet/mcpnet/test/siege/gun"
+	"github.com/mcpnet/mcpnet/test/stress/generator"
 )
 
-// Siege is one server's traffic and everybody who looks out for it.
-type Siege struct {
+// Traffic is one server's forbidden and permitted traffic, with the observers of both.
+type Traffic struct {
 	t        testnet.T
 	recorder *testnet.Recorder
-	load     gun.Load
+	load     generator.Load
 	vectors  map[string]string // token → vector
-	beat     string            // the token of the permitted traffic
+	probe    string            // the token of the permitted traffic
 	wires    string            // how the names of servers' links in the host begin
 
-	mu    sync.Mutex
-	seen  map[string]map[testnet.Sighting]int
-	beats []time.Time
+	mu     sync.Mutex
+	seen   map[string]map[testnet.Sighting]int
+	probes []time.Time
 }
 
 // New puts observers into the host and on its internet. A frame on a wire is no leak: the wire is where the server
 // speaks. wires is how the names of wires begin, on networks that are not mcpnet's.
-func New(t testnet.T, w *testnet.World, wires string) *Siege {
+func New(t testnet.T, w *testnet.World, wires string) *Traffic {
 	t.Helper()
-	s := &Siege{t: t, wires: wires, recorder: testnet.NewRecorder(), vectors: map[string]string{}, beat: testnet.NewToken(),
-		seen: map[string]map[testnet.Sighting]int{}}
+	s := &Traffic{t: t, wires: wires, recorder: testnet.NewRecorder(), vectors: map[string]string{},
+		probe: testnet.NewToken(), seen: map[string]map[testnet.Sighting]int{}}
 	s.recorder.Each = s.note
 	w.Internet.Sniff(s.recorder, testnet.Sniff{Place: "internet"})
 	w.Host.Sniff(s.recorder, testnet.Sniff{Place: "host"})
-	for _, proto := range []int{unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMP, unix.IPPROTO_IGMP, unix.IPPROTO_SCTP} {
+	for _, proto := range []int{
+		unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMP, unix.IPPROTO_IGMP, unix.IPPROTO_SCTP,
+	} {
 		w.Host.RecordRaw(s.recorder, "host's stack", netip.IPv4Unspecified(), proto)
 	}
 	for _, proto := range []int{unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMPV6} {
@@ -64,25 +66,25 @@ func New(t testnet.T, w *testnet.World, wires string) *Siege {
 const OpenWhenFlushed = "P2/dhcp-discover"
 
 // Container observes a container's namespace, the attacker's own too: what it sent itself is told apart.
-func (s *Siege) Container(ns *testnet.NS) {
+func (s *Traffic) Container(ns *testnet.NS) {
 	ns.Sniff(s.recorder, testnet.Sniff{Place: "container " + ns.Label()})
 }
 
-func (s *Siege) note(seen testnet.Sighting) {
+func (s *Traffic) note(seen testnet.Sighting) {
 	if strings.HasPrefix(seen.Link, s.wires) {
 		return
 	}
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seen.Token == s.beat {
+	if seen.Token == s.probe {
 		if strings.HasPrefix(seen.Place, "container") && !isSent(seen) {
-			s.beats = append(s.beats, now)
+			s.probes = append(s.probes, now)
 		}
 		return
 	}
 	if s.vectors[seen.Token] == "" {
-		return // another siege's
+		return // of another Traffic
 	}
 	if s.seen[seen.Token] == nil {
 		s.seen[seen.Token] = map[testnet.Sighting]int{}
@@ -92,23 +94,28 @@ func (s *Siege) note(seen testnet.Sighting) {
 
 func isSent(s testnet.Sighting) bool { return strings.HasPrefix(s.Detail, "frame sent") }
 
-// Aim makes the frames for what the attacker knows. wire is the hardware address of its wire's host end.
-func (s *Siege) Aim(scene leak.Scene, wire net.HardwareAddr) {
-	s.load = gun.Load{Always: [][]byte{s.permitted(scene)}}
+// Prepare makes the frames for what the attacker knows. wire is the hardware address of its wire's host end.
+func (s *Traffic) Prepare(scene leak.Scene, wire net.HardwareAddr) {
+	s.load = generator.Load{Always: [][]byte{s.permitted(scene)}}
 	s.add("", scene)
 	if wire != nil {
-		for _, p := range []*leak.Party{&scene.Host, &scene.Uplink, &scene.VictimBridge, &scene.Victim, &scene.Net, &scene.Resolver, &scene.Metadata} {
+		for _, p := range []*leak.Party{
+			&scene.Host, &scene.Uplink, &scene.VictimBridge, &scene.Victim, &scene.Net, &scene.Resolver, &scene.Metadata,
+		} {
 			p.MAC = wire
 		}
 		s.add(" (to the wire)", scene)
 	}
 }
 
-// urgent are the vectors that go with every salvo: they show an opening of a few milliseconds.
-var urgent = []string{"P1/v4-udp-to-internet", "P1/v4-tcp-to-internet", "P1/via-gateway-udp", "P2/all-hosts", "P2/dhcp-discover", "P2/from-host",
-	"P2/v6-all-nodes", "P3/broadcast", "P4/permitted-port-udp", "P5/arp-request-host", "P5/arp-request-neighbour", "P5/spoof-ip-gateway-to-neighbour"}
+// urgent are the vectors in every burst: they show an opening of a few milliseconds.
+var urgent = []string{
+	"P1/v4-udp-to-internet", "P1/v4-tcp-to-internet", "P1/via-gateway-udp", "P2/all-hosts", "P2/dhcp-discover",
+	"P2/from-host", "P2/v6-all-nodes", "P3/broadcast", "P4/permitted-port-udp", "P5/arp-request-host",
+	"P5/arp-request-neighbour", "P5/spoof-ip-gateway-to-neighbour",
+}
 
-func (s *Siege) add(suffix string, scene leak.Scene) {
+func (s *Traffic) add(suffix string, scene leak.Scene) {
 	always := len(s.load.Always)
 	for i, v := range leak.Vectors() {
 		f, ok := v.Attack.(leak.Frames)
@@ -125,36 +132,36 @@ func (s *Siege) add(suffix string, scene leak.Scene) {
 		}
 	}
 	if len(s.load.Always)-always < len(urgent) {
-		s.t.Fatalf("siege: package leak has no longer all of %v", urgent)
+		s.t.Fatalf("stress: package leak has no longer all of %v", urgent)
 	}
 }
 
-// Text is the load for the program in test/siege/attacker.
-func (s *Siege) Text() string {
-	text, err := gun.Encode(s.load)
+// Text is the load for the program in test/stress/attacker.
+func (s *Traffic) Text() string {
+	text, err := generator.Encode(s.load)
 	if err != nil {
-		s.t.Fatalf("siege: %v", err)
+		s.t.Fatalf("stress: %v", err)
 	}
 	return text
 }
 
 // Attack sends from a namespace of the test until it is stopped, or the test ends.
-func (s *Siege) Attack(ctx context.Context, ns *testnet.NS, link string) (stop func()) {
+func (s *Traffic) Attack(ctx context.Context, ns *testnet.NS, link string) (stop func()) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
-	var g *gun.Gun
+	var g *generator.Generator
 	err := ns.Do(func() (err error) {
-		g, err = gun.Open(ctx, link)
+		g, err = generator.Open(ctx, link)
 		return err
 	})
 	if err != nil {
-		s.t.Fatalf("siege: %v", err)
+		s.t.Fatalf("stress: %v", err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer g.Close()
-		g.Fire(ctx, s.load)
+		g.Run(ctx, s.load)
 	}()
 	stop = func() { cancel(); <-done }
 	s.t.Cleanup(stop)
@@ -162,10 +169,10 @@ func (s *Siege) Attack(ctx context.Context, ns *testnet.NS, link string) (stop f
 }
 
 // Vectors is how many vectors there are.
-func (s *Siege) Vectors() int { return len(s.vectors) }
+func (s *Traffic) Vectors() int { return len(s.vectors) }
 
 // Leaks lists every vector that turned up where it must not, with places and counts.
-func (s *Siege) Leaks() []string {
+func (s *Traffic) Leaks() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []string
@@ -175,7 +182,8 @@ func (s *Siege) Leaks() []string {
 			sender[one.Place] = sender[one.Place] || (isSent(one) && strings.HasPrefix(one.Place, "container"))
 		}
 		var places []string
-		for _, one := range slices.SortedFunc(maps.Keys(seen), func(a, b testnet.Sighting) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }) {
+		byText := func(a, b testnet.Sighting) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
+		for _, one := range slices.SortedFunc(maps.Keys(seen), byText) {
 			if !sender[one.Place] {
 				places = append(places, fmt.Sprintf("%s %s %s ×%d", one.Place, one.Link, one.Detail, seen[one]))
 			}

@@ -1,5 +1,5 @@
-// Command attacker besieges a network from inside a container, from the moment its link is there until it is stopped.
-// The environment variable SIEGE holds what it sends; see test/siege.
+// Command attacker sends forbidden traffic from inside a container, from the moment its link is there until it is
+// stopped. The environment variable STRESS_LOAD holds what it sends; see test/stress.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/mcpnet/mcpnet/test/siege/gun"
+	"github.com/mcpnet/mcpnet/test/stress/generator"
 )
 
 func main() {
@@ -22,15 +22,15 @@ func main() {
 }
 
 func attack(ctx context.Context) error {
-	load, err := gun.Decode(os.Getenv("SIEGE"))
+	load, err := generator.Decode(os.Getenv("STRESS_LOAD"))
 	if err != nil {
 		return err
 	}
-	g, err := gun.Open(ctx, "eth0")
+	g, err := generator.Open(ctx, "eth0")
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	g.Fire(ctx, load)
+	g.Run(ctx, load)
 	return nil
 }

@@ -1,4 +1,4 @@
-package siege_test
+package stress_test
 
 import (
 	"strings"
@@ -8,18 +8,18 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/test/leak"
-	"github.com/mcpnet/mcpnet/test/siege"
+	"github.com/mcpnet/mcpnet/test/stress"
 )
 
-// besiege attacks from a seat for a while, long enough for every frame.
-func besiege(t *testing.T, seat leak.Seat, wires string) *siege.Siege {
+// attack sends from a seat for a while, long enough for every frame.
+func attack(t *testing.T, seat leak.Seat, wires string) *stress.Traffic {
 	t.Helper()
 	party := func(m leak.Member) leak.Party { return leak.Party{MAC: m.NS.MAC(m.Link), IP: m.IP} }
-	s := siege.New(t, seat.World, wires)
+	s := stress.New(t, seat.World, wires)
 	host := leak.Party{MAC: seat.World.Host.MAC(seat.Bridge), IP: seat.BridgeIP}
 	me := party(seat.Attacker)
 	wire := (&topology.Endpoint{MAC: topology.HardwareAddr(me.MAC)}).PortMAC()
-	s.Aim(siege.Scene(seat.Subnet, seat.Port, me, host, party(seat.Gateway), party(seat.Neighbour)), []byte(wire))
+	s.Prepare(stress.Scene(seat.Subnet, seat.Port, me, host, party(seat.Gateway), party(seat.Neighbour)), []byte(wire))
 	for _, ns := range []*testnet.NS{seat.Attacker.NS, seat.Gateway.NS, seat.Neighbour.NS, seat.Victim} {
 		s.Container(ns)
 	}
@@ -31,10 +31,10 @@ func besiege(t *testing.T, seat leak.Seat, wires string) *siege.Siege {
 	return s
 }
 
-// TestControl shows that the siege sees leaks: on an ordinary bridge nearly everything is one.
+// TestControl shows that leaks are seen: on an ordinary bridge nearly everything is one.
 func TestControl(t *testing.T) {
 	seat, _ := leak.NewSeat(t, "plain bridge", leak.PlainBridge(t))
-	s := besiege(t, seat, "plainport")
+	s := attack(t, seat, "plainport")
 	leaks := s.Leaks()
 	t.Logf("%d of %d vectors leak:\n%s", len(leaks), s.Vectors(), strings.Join(leaks, "\n"))
 	if len(leaks) < s.Vectors()/2 {
@@ -45,7 +45,7 @@ func TestControl(t *testing.T) {
 // TestNothingLeaks is the same on mcpnet, where nothing is broken yet.
 func TestNothingLeaks(t *testing.T) {
 	seat, _ := leak.NewSeat(t, "mcpnet", leak.NewMcpnet(t, nil))
-	for _, l := range besiege(t, seat, topology.WirePrefix).Leaks() {
+	for _, l := range attack(t, seat, topology.WirePrefix).Leaks() {
 		t.Error(l)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestStory is the README's story.
-func TestStory(t *testing.T) {
+// TestScenario is the scenario of the README.
+func TestScenario(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, l *lab) {
 		l.world.Internet.ServeHello(netip.MustParseAddrPort("198.51.100.2:443"))
 		l.createNetwork()

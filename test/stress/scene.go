@@ -1,4 +1,4 @@
-package siege
+package stress
 
 import (
 	"encoding/binary"
@@ -34,12 +34,12 @@ func mapped(a netip.Addr) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// permitted is a segment that opens a connection to the gateway, with the token of the beat as data.
-func (s *Siege) permitted(scene leak.Scene) []byte {
+// permitted is a segment that opens a connection to the gateway, with the token of the probes as data.
+func (s *Traffic) permitted(scene leak.Scene) []byte {
 	segment := binary.BigEndian.AppendUint16(nil, 33333)
 	segment = binary.BigEndian.AppendUint16(segment, scene.Port)
 	segment = append(segment, 0, 0, 0x10, 0, 0, 0, 0, 0, 5<<4, 0x02, 0xff, 0xf0, 0, 0, 0, 0)
-	segment = append(segment, s.beat...)
+	segment = append(segment, s.probe...)
 	pseudo := append(append(scene.Me.IP.AsSlice(), scene.Gateway.IP.AsSlice()...), 0, 6, 0, byte(len(segment)))
 	binary.BigEndian.PutUint16(segment[16:], checksum(pseudo, segment))
 

@@ -14,30 +14,30 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/test/leak"
-	"github.com/mcpnet/mcpnet/test/siege"
+	"github.com/mcpnet/mcpnet/test/stress"
 )
 
-// fray is a lab whose server attacks from the first moment of its life, however often it is started, while a test
+// faultLab is a lab whose server attacks from the first moment of its life, however often it is started, while a test
 // breaks things.
-type fray struct {
+type faultLab struct {
 	*lab
-	siege   *siege.Siege
+	traffic *stress.Traffic
 	network string // its id
 	plugin  string // the directory of the built plugin
 	flushed bool   // nftables' rules were gone for a moment
 }
 
-// The containers of a fray, all outside --ip-range.
+// The containers of a faultLab, all outside --ip-range.
 const (
-	frayGateway = "172.20.0.100"
-	frayServer  = "172.20.0.50"
-	frayOther   = "172.20.0.51"
-	frayBridge  = "172.20.0.1"
-	frayImage   = "mcpnet-fray"
+	faultGateway = "172.20.0.100"
+	faultServer  = "172.20.0.50"
+	faultOther   = "172.20.0.51"
+	faultBridge  = "172.20.0.1"
+	faultImage   = "mcpnet-faults"
 )
 
-// newFray starts an engine; its network is mcpnet's, or a plain bridge for the control.
-func newFray(t *testing.T, version, driver string) *fray {
+// newFaultLab starts an engine; its network is mcpnet's, or a plain bridge for the control.
+func newFaultLab(t *testing.T, version, driver string) *faultLab {
 	t.Helper()
 	root, plugin := testengine.ModuleRoot(t), testengine.BuildPlugin(t)
 	world := testnet.NewWorld(t)
@@ -49,51 +49,57 @@ func newFray(t *testing.T, version, driver string) *fray {
 			t.Logf("engine's log, its end:\n%s", tail(l.Logs(), 80))
 		}
 	})
-	f := &fray{lab: l, plugin: plugin}
+	f := &faultLab{lab: l, plugin: plugin}
 	if driver == "mcpnet" {
 		l.InstallPlugin(plugin, "MCPNET_LOG=debug")
 	}
-	l.Import(frayImage, testengine.GoFile(t, "/bin/probe", "test/demo/probe"), testengine.GoFile(t, "/bin/attacker", "test/siege/attacker"))
+	l.Import(faultImage, testengine.GoFile(t, "/bin/probe", "test/demo/probe"),
+		testengine.GoFile(t, "/bin/attacker", "test/stress/attacker"))
 	f.begin(driver)
 	return f
 }
 
 // begin makes the network and its containers; those that are not attackers come back like a service's.
-func (f *fray) begin(driver string) {
+func (f *faultLab) begin(driver string) {
 	f.t.Helper()
-	create := []string{"network", "create", "-d", driver, "--subnet", "172.20.0.0/16", "--ip-range", "172.20.240.0/20", "--gateway", frayBridge}
+	create := []string{"network", "create", "-d", driver, "--subnet", "172.20.0.0/16",
+		"--ip-range", "172.20.240.0/20", "--gateway", faultBridge}
 	wires := topology.WirePrefix
 	if driver == "mcpnet" {
-		create = append(create, "-o", "mcpnet.gateway="+frayGateway+":8080")
+		create = append(create, "-o", "mcpnet.gateway="+faultGateway+":8080")
 	} else {
 		create = append(create, "-o", "com.docker.network.bridge.name=mcp-secure")
 		wires = "veth"
 	}
 	f.network = f.MustDocker(append(create, "mcp-secure")...)
-	f.siege = siege.New(f.t, f.world, wires)
+	f.traffic = stress.New(f.t, f.world, wires)
 	party := func(ip string) leak.Party {
 		a := netip.MustParseAddr(ip)
 		return leak.Party{MAC: net.HardwareAddr(topology.MACFor(f.network, a)), IP: a}
 	}
-	host, me := party(frayBridge), party(frayServer)
+	host, me := party(faultBridge), party(faultServer)
 	host.MAC = f.world.Host.MAC("mcp-secure")
 	wire := topology.Endpoint{MAC: topology.HardwareAddr(me.MAC)}.PortMAC()
-	f.siege.Aim(siege.Scene(netip.MustParsePrefix("172.20.0.0/16"), 8080, me, host, party(frayGateway), party(frayOther)), net.HardwareAddr(wire))
+	scene := stress.Scene(netip.MustParsePrefix("172.20.0.0/16"), 8080, me, host, party(faultGateway), party(faultOther))
+	f.traffic.Prepare(scene, net.HardwareAddr(wire))
 	f.watchContainers()
-	f.start("gateway", frayGateway, serving("8080", "9090"))
-	f.start("other", frayOther, serving("3000"))
-	f.start("server", frayServer, "exec /bin/attacker", "--cap-add", "NET_ADMIN", "--env", "SIEGE="+f.siege.Text())
+	f.start("gateway", faultGateway, serving("8080", "9090"))
+	f.start("other", faultOther, serving("3000"))
+	f.start("server", faultServer, "exec /bin/attacker",
+		"--cap-add", "NET_ADMIN", "--env", "STRESS_LOAD="+f.traffic.Text())
 	f.standing(10 * time.Second)
 }
 
-func (f *fray) start(name, ip, script string, args ...string) {
+func (f *faultLab) start(name, ip, script string, args ...string) {
 	f.t.Helper()
-	f.MustDocker(append(append([]string{"run", "-d", "--name", name, "--network", "mcp-secure", "--ip", ip, "--restart", "always", "--stop-signal", "KILL",
-		"--mac-address", topology.MACFor(f.network, netip.MustParseAddr(ip)).String()}, args...), frayImage, "sh", "-c", script)...)
+	run := []string{"run", "-d", "--name", name, "--network", "mcp-secure", "--ip", ip,
+		"--restart", "always", "--stop-signal", "KILL",
+		"--mac-address", topology.MACFor(f.network, netip.MustParseAddr(ip)).String()}
+	f.MustDocker(append(append(run, args...), faultImage, "sh", "-c", script)...)
 }
 
 // watchContainers observes every container's namespace from the moment it exists, whoever makes it and why.
-func (f *fray) watchContainers() {
+func (f *faultLab) watchContainers() {
 	stop, done := make(chan struct{}), make(chan struct{})
 	f.t.Cleanup(func() { close(stop); <-done })
 	known := map[string]bool{"default": true}
@@ -116,66 +122,66 @@ func (f *fray) watchContainers() {
 }
 
 // observe tells whether the namespace could be observed: its file exists a moment before it does.
-func (f *fray) observe(path string) bool {
+func (f *faultLab) observe(path string) bool {
 	done := make(chan bool, 1)
 	go func() {
 		observed := false
 		defer func() { done <- observed }()
-		f.siege.Container(testnet.FromPath(shy{f.t}, path))
+		f.traffic.Container(testnet.FromPath(tolerant{f.t}, path))
 		observed = true
 	}()
 	return <-done
 }
 
-// shy is a T for what may fail.
-type shy struct{ *testing.T }
+// tolerant is a T for what may fail.
+type tolerant struct{ *testing.T }
 
-func (s shy) Fatalf(string, ...any) { runtime.Goexit() }
+func (s tolerant) Fatalf(string, ...any) { runtime.Goexit() }
 
 // standing fails unless the permitted traffic passes.
-func (f *fray) standing(limit time.Duration) {
+func (f *faultLab) standing(limit time.Duration) {
 	f.t.Helper()
-	if !f.siege.Passes(limit) {
+	if !f.traffic.Passes(limit) {
 		f.t.Errorf("the permitted traffic does not pass within %v", limit)
 	}
 }
 
 // held fails for everything that leaked so far.
-func (f *fray) held() {
+func (f *faultLab) held() {
 	f.t.Helper()
-	for _, l := range f.siege.Leaks() {
-		if !f.flushed || !strings.HasPrefix(l, siege.OpenWhenFlushed) {
+	for _, l := range f.traffic.Leaks() {
+		if !f.flushed || !strings.HasPrefix(l, stress.OpenWhenFlushed) {
 			f.t.Errorf("leak: %s", l)
 		}
 	}
 }
 
 // through runs a fault and reports what it did to the permitted traffic.
-func (f *fray) through(name string, limit time.Duration, fault func()) {
+func (f *faultLab) through(name string, limit time.Duration, fault func()) {
 	f.t.Helper()
-	o := f.siege.Through(limit, fault)
-	f.t.Logf("%s: %-60s %s, %d leaks", f.version, name, o, len(f.siege.Leaks()))
+	o := f.traffic.Through(limit, fault)
+	f.t.Logf("%s: %-60s %s, %d leaks", f.version, name, o, len(f.traffic.Leaks()))
 	if !o.Back {
 		f.t.Errorf("%s: %s", name, o)
 	}
 }
 
 // sound fails unless every promise can be seen from an ordinary container, too.
-func (f *fray) sound() {
+func (f *faultLab) sound() {
 	f.t.Helper()
-	f.reaches("other", frayGateway+":8080")
-	f.denied("other", frayGateway+":9090")
+	f.reaches("other", faultGateway+":8080")
+	f.denied("other", faultGateway+":9090")
 	f.held()
 }
 
 // onHost runs a shell line on the host's network.
-func (f *fray) onHost(line string) string {
+func (f *faultLab) onHost(line string) string {
 	f.t.Helper()
 	return strings.TrimSpace(f.world.Host.Run("sh", "-c", line))
 }
 
 // wire is the name of the wire of a container's address.
-func (f *fray) wire(ip string) string {
+func (f *faultLab) wire(ip string) string {
 	f.t.Helper()
 	mac := topology.Endpoint{MAC: topology.MACFor(f.network, netip.MustParseAddr(ip))}.PortMAC()
 	for line := range strings.Lines(f.onHost("ip -br link")) {
@@ -188,15 +194,16 @@ func (f *fray) wire(ip string) string {
 	return ""
 }
 
-// TestFaultsControl shows that a fray sees leaks: on a plain bridge network of the same engine nearly everything is one.
+// TestFaultsControl shows that a faultLab sees leaks: on a plain bridge network of the same engine nearly everything is
+// one.
 func TestFaultsControl(t *testing.T) {
 	onEveryVersion(t, func(t *testing.T, version string) {
-		f := newFray(t, version, "bridge")
+		f := newFaultLab(t, version, "bridge")
 		time.Sleep(2 * time.Second)
-		leaks := f.siege.Leaks()
-		t.Logf("%s: plain bridge: %d of %d vectors leak", version, len(leaks), f.siege.Vectors())
-		if len(leaks) < f.siege.Vectors()/3 {
-			t.Errorf("only %d of %d vectors leak:\n%s", len(leaks), f.siege.Vectors(), strings.Join(leaks, "\n"))
+		leaks := f.traffic.Leaks()
+		t.Logf("%s: plain bridge: %d of %d vectors leak", version, len(leaks), f.traffic.Vectors())
+		if len(leaks) < f.traffic.Vectors()/3 {
+			t.Errorf("only %d of %d vectors leak:\n%s", len(leaks), f.traffic.Vectors(), strings.Join(leaks, "\n"))
 		}
 	})
 }

@@ -1,6 +1,6 @@
-// Package gun writes frames to a link without an end, as a hostile process in a container would. It imports nothing of
-// the tests' hosts, so that the program in the container stays small.
-package gun
+// Package generator is a load generator: it sends frames over a link without end, as a hostile process in a container
+// would. It imports nothing of the tests' hosts, so that the program in the container stays small.
+package generator
 
 import (
 	"bytes"
@@ -22,9 +22,9 @@ type Load struct {
 }
 
 const (
-	// tick is the time between two salvos.
+	// tick is the time between two bursts.
 	tick = 2 * time.Millisecond
-	// share is how many frames of Rest go with each.
+	// share is how many frames of Rest are in each burst.
 	share = 8
 )
 
@@ -51,14 +51,14 @@ func Decode(text string) (l Load, err error) {
 	return l, json.NewDecoder(archive).Decode(&l)
 }
 
-// Gun is a packet socket of one network namespace.
-type Gun struct {
+// Generator sends through a packet socket of one network namespace.
+type Generator struct {
 	fd   int
 	link int
 }
 
 // Open opens the socket in the calling thread's namespace and waits for the link.
-func Open(ctx context.Context, link string) (*Gun, error) {
+func Open(ctx context.Context, link string) (*Generator, error) {
 	for ctx.Err() == nil {
 		found, err := net.InterfaceByName(link)
 		if err != nil {
@@ -67,16 +67,16 @@ func Open(ctx context.Context, link string) (*Gun, error) {
 		}
 		// Protocol 0: such a socket receives nothing.
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		return &Gun{fd, found.Index}, err
+		return &Generator{fd, found.Index}, err
 	}
 	return nil, fmt.Errorf("link %s: %w", link, ctx.Err())
 }
 
 // Close closes the socket.
-func (g *Gun) Close() { unix.Close(g.fd) }
+func (g *Generator) Close() { unix.Close(g.fd) }
 
-// Fire sends until the context ends. What the kernel refuses, since the link is down or a frame malformed, is lost.
-func (g *Gun) Fire(ctx context.Context, l Load) {
+// Run sends until the context ends. What the kernel refuses, since the link is down or a frame malformed, is lost.
+func (g *Generator) Run(ctx context.Context, l Load) {
 	to := &unix.SockaddrLinklayer{Ifindex: g.link}
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
