@@ -5,7 +5,7 @@
 // removed.
 //
 // Its parts: package part names what is installed, config edits texts, manifest is the record, action decides, tree
-// looks at a host and changes it, register knows the engines' configuration. This package joins them.
+// looks at a host and changes it, register and daemon know the engines' configuration. This package joins them.
 package install
 
 import (

@@ -1,10 +1,11 @@
-// Package register says what registers the OCI runtime with container engines: mcpnet's part of daemon.json and of
-// containerd's config.toml, and files of mcpnet's own for CRI-O and Podman. It reads an engine's settings where they
-// decide what has to be written. Writing is the caller's.
+// Package register says what registers the OCI runtime with container engines: mcpnet's part of Docker's daemon.json
+// (package daemon) and of containerd's config.toml, and files of mcpnet's own for CRI-O and Podman. It reads an engine's
+// settings where they decide what has to be written. Writing is the caller's.
 package register
 
 import (
 	"github.com/mcpnet/mcpnet/internal/install/action"
+	"github.com/mcpnet/mcpnet/internal/install/daemon"
 	"github.com/mcpnet/mcpnet/internal/install/manifest"
 	"github.com/mcpnet/mcpnet/internal/install/part"
 	"github.com/mcpnet/mcpnet/internal/install/tree"
@@ -20,7 +21,7 @@ type Request struct {
 }
 
 // Editors take mcpnet's part out of configuration files that are not its own.
-var Editors = map[part.Part]action.Editor{part.Docker.Part(): dockerEditor{}, part.Containerd.Part(): blockEditor{}}
+var Editors = map[part.Part]action.Editor{part.Docker.Part(): daemon.Editor{}, part.Containerd.Part(): blockEditor{}}
 
 // Wants are the engines' files and changes. Options that were chosen before hold.
 func (r Request) Wants(t tree.Tree, m manifest.Manifest) (action.Wants, error) {
@@ -41,8 +42,8 @@ func (r Request) Wants(t tree.Tree, m manifest.Manifest) (action.Wants, error) {
 func (r Request) wants(e part.Engine, t tree.Tree, m manifest.Manifest, o part.Options) (action.Wants, error) {
 	switch e {
 	case part.Docker:
-		editor := dockerEditor{setDefault: r.Default, force: r.Force}
-		return action.Wants{Changes: []action.Change{{Part: e.Part(), Path: dockerPath, Editor: editor}}}, nil
+		editor := daemon.Editor{SetDefault: r.Default, Force: r.Force}
+		return action.Wants{Changes: []action.Change{{Part: e.Part(), Path: daemon.Path, Editor: editor}}}, nil
 	case part.Containerd:
 		return containerdWants(t, m, o)
 	case part.CRIO:

@@ -1,4 +1,4 @@
-package register
+package daemon
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // validate checks a text before it is written: dockerd does not start with one that it cannot read.
-func (d dockerEditor) validate(before, after []byte) error {
+func (d Editor) validate(before, after []byte) error {
 	now, err := keptJSON(before, after)
 	if err != nil {
 		return err
@@ -23,8 +23,8 @@ func (d dockerEditor) validate(before, after []byte) error {
 			return fmt.Errorf("would hold %v as %s.%s: report this as a bug", runtimes[name], runtimesKey, name)
 		}
 	}
-	if d.setDefault && now[dockerDefaultKey] != part.DefaultName {
-		return fmt.Errorf("would hold %v as %s: report this as a bug", now[dockerDefaultKey], dockerDefaultKey)
+	if d.SetDefault && now[defaultKey] != part.DefaultName {
+		return fmt.Errorf("would hold %v as %s: report this as a bug", now[defaultKey], defaultKey)
 	}
 	return nil
 }
@@ -42,7 +42,7 @@ func keptJSON(before, after []byte) (now map[string]any, err error) {
 			return nil, fmt.Errorf("would be no valid JSON (%w): report this as a bug", err)
 		}
 	}
-	ours := []string{dockerDefaultKey, runtimesKey + "." + part.RuntimeName, runtimesKey + "." + part.DefaultName}
+	ours := []string{defaultKey, runtimesKey + "." + part.RuntimeName, runtimesKey + "." + part.DefaultName}
 	if inner, ok := was[runtimesKey].(map[string]any); ok && onlyOurs(inner) {
 		ours = append(ours, runtimesKey)
 	}

@@ -1,4 +1,5 @@
-package register
+// Package daemon edits daemon.json, the settings of dockerd, in which the OCI runtime is registered with Docker.
+package daemon
 
 import (
 	"bytes"
@@ -14,37 +15,39 @@ import (
 	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
-// dockerPath is where dockerd reads its settings. It has no drop-ins.
-const dockerPath = "/etc/docker/daemon.json"
+// Path is where dockerd reads its settings. It has no drop-ins.
+const Path = "/etc/docker/daemon.json"
 
 const (
-	runtimesKey      = "runtimes"
-	dockerDefaultKey = "default-runtime"
+	runtimesKey = "runtimes"
+	defaultKey  = "default-runtime"
 )
 
-// dockerEditor edits daemon.json.
-type dockerEditor struct {
-	setDefault bool
-	// force replaces a runtime of mcpnet's name that is another's, and a default runtime that mcpnet-runtime does not
+// Editor puts mcpnet's runtimes into daemon.json, and takes them out again.
+type Editor struct {
+	// SetDefault makes mcpnet-default the default runtime.
+	SetDefault bool
+	// Force replaces a runtime of mcpnet's name that is another's, and a default runtime that mcpnet-runtime does not
 	// run. They are recorded, and uninstalling restores them.
-	force bool
+	Force bool
 }
 
 // replaceable are the default runtimes that mcpnet-runtime can stand in for, as JSON.
 var replaceable = []string{`""`, `"runc"`, `"io.containerd.runc.v2"`, `"` + part.RuntimeName + `"`}
 
-// dockerRuntime is the value of a runtime's key. It holds no runtimeArgs: Docker would make a shell script of them.
-func dockerRuntime(name string) string {
+// runtimeValue is the value of a runtime's key. It holds no runtimeArgs: Docker would make a shell script of them.
+func runtimeValue(name string) string {
 	return fmt.Sprintf(`{"path": %q}`, part.RuntimePaths[name])
 }
 
-func (d dockerEditor) Put(text []byte, recorded manifest.Edit) ([]byte, manifest.Edit, error) {
+// Put adds the runtimes, and the default runtime where that is asked for.
+func (d Editor) Put(text []byte, recorded manifest.Edit) ([]byte, manifest.Edit, error) {
 	e := manifest.Edit{Was: recorded.Was, Made: recorded.Made}
 	if len(bytes.TrimSpace(text)) == 0 { // dockerd reads this as no settings at all
 		e.Was = new(string(text))
 		text = []byte("{\n}\n")
 	}
-	doc, top, err := readDaemon(text)
+	doc, top, err := readObject(text)
 	if err != nil {
 		return nil, e, err
 	}
@@ -55,7 +58,7 @@ func (d dockerEditor) Put(text []byte, recorded manifest.Edit) ([]byte, manifest
 	if err := d.putRuntimes(top, &e, recorded); err != nil {
 		return nil, e, err
 	}
-	k, is, err := d.defaultKey(top, recorded)
+	k, is, err := d.putDefault(top, recorded)
 	if err != nil {
 		return nil, e, err
 	}
@@ -67,7 +70,7 @@ func (d dockerEditor) Put(text []byte, recorded manifest.Edit) ([]byte, manifest
 }
 
 // putRuntimes gives mcpnet's runtimes their values, in a new table where there is none.
-func (d dockerEditor) putRuntimes(top *hujson.Object, e *manifest.Edit, recorded manifest.Edit) error {
+func (d Editor) putRuntimes(top *hujson.Object, e *manifest.Edit, recorded manifest.Edit) error {
 	runtimes, err := runtimesOf(top)
 	switch {
 	case err != nil:
@@ -91,10 +94,10 @@ func (d dockerEditor) putRuntimes(top *hujson.Object, e *manifest.Edit, recorded
 }
 
 // set gives a runtime its value, unless another's is there.
-func (d dockerEditor) set(runtimes *hujson.Object, name string, indent hujson.Extra, recorded manifest.Edit) (
+func (d Editor) set(runtimes *hujson.Object, name string, indent hujson.Extra, recorded manifest.Edit) (
 	manifest.Key, error,
 ) {
-	value := dockerRuntime(name)
+	value := runtimeValue(name)
 	k := manifest.Key{Name: runtimesKey + "." + name, Value: value}
 	old, was := recorded.Key(k.Name)
 	if was {
@@ -110,7 +113,7 @@ func (d dockerEditor) set(runtimes *hujson.Object, name string, indent hujson.Ex
 	case config.SameJSON(now, value):
 		return k, nil
 	case was && config.SameJSON(now, old.Value):
-	case d.force:
+	case d.Force:
 		k.Previous = now
 	default:
 		return k, fmt.Errorf("has a key %s that is not mcpnet's (%s): remove or rename it, or replace it with --force",
@@ -120,28 +123,28 @@ func (d dockerEditor) set(runtimes *hujson.Object, name string, indent hujson.Ex
 	return k, nil
 }
 
-// defaultKey sets the default runtime where that is asked for. One that mcpnet set before stays recorded.
-func (d dockerEditor) defaultKey(top *hujson.Object, recorded manifest.Edit) (k manifest.Key, is bool, err error) {
+// putDefault sets the default runtime where that is asked for. One that mcpnet set before stays recorded.
+func (d Editor) putDefault(top *hujson.Object, recorded manifest.Edit) (k manifest.Key, is bool, err error) {
 	ours := fmt.Sprintf("%q", part.DefaultName)
-	k = manifest.Key{Name: dockerDefaultKey, Value: ours}
-	old, was := recorded.Key(dockerDefaultKey)
+	k = manifest.Key{Name: defaultKey, Value: ours}
+	old, was := recorded.Key(defaultKey)
 	if was {
 		k.Previous = old.Previous
 	}
-	i := config.Member(top, dockerDefaultKey)
+	i := config.Member(top, defaultKey)
 	switch {
 	case i >= 0 && config.SameJSON(config.Raw(top.Members[i].Value), ours):
-		return k, was || d.setDefault, nil
-	case !d.setDefault:
+		return k, was || d.SetDefault, nil
+	case !d.SetDefault:
 		return k, false, nil
-	case i >= 0 && !d.force && !slices.Contains(replaceable, config.Raw(top.Members[i].Value)):
+	case i >= 0 && !d.Force && !slices.Contains(replaceable, config.Raw(top.Members[i].Value)):
 		return k, false, fmt.Errorf("sets %s to %s, "+
 			"and mcpnet-runtime runs runc or crun, or what /etc/mcpnet/runtime.json names: "+
 			"name that runtime's program there and repeat this with --force, or leave --set-default out",
-			dockerDefaultKey, config.Raw(top.Members[i].Value))
+			defaultKey, config.Raw(top.Members[i].Value))
 	case i < 0:
 		k.Previous = ""
-		config.Add(top, dockerDefaultKey, config.MustParse(ours), config.Indent(top, ""))
+		config.Add(top, defaultKey, config.MustParse(ours), config.Indent(top, ""))
 	default:
 		k.Previous = config.Raw(top.Members[i].Value)
 		top.Members[i].Value.Value = config.MustParse(ours)
@@ -149,8 +152,9 @@ func (d dockerEditor) defaultKey(top *hujson.Object, recorded manifest.Edit) (k 
 	return k, true, nil
 }
 
-func (dockerEditor) Take(text []byte, recorded manifest.Edit) ([]byte, error) {
-	doc, top, err := readDaemon(text)
+// Take removes what was put, and restores what it replaced.
+func (Editor) Take(text []byte, recorded manifest.Edit) ([]byte, error) {
+	doc, top, err := readObject(text)
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +165,9 @@ func (dockerEditor) Take(text []byte, recorded manifest.Edit) ([]byte, error) {
 	if err := restoreAll(top, runtimes, recorded.Keys); err != nil {
 		return nil, err
 	}
-	if i := config.Member(top, dockerDefaultKey); i >= 0 && namesGone(top.Members[i].Value, runtimes) {
+	if i := config.Member(top, defaultKey); i >= 0 && namesGone(top.Members[i].Value, runtimes) {
 		return nil, fmt.Errorf("names %s as its %s: name another there, and uninstall once more",
-			config.Raw(top.Members[i].Value), dockerDefaultKey)
+			config.Raw(top.Members[i].Value), defaultKey)
 	}
 	if i := config.Member(top, runtimesKey); i >= 0 && len(runtimes.Members) == 0 &&
 		slices.Contains(recorded.Made, runtimesKey) {
@@ -204,7 +208,7 @@ func restore(object *hujson.Object, name string, k manifest.Key) error {
 		config.Drop(object, i)
 	case config.SameJSON(now, k.Value):
 		object.Members[i].Value.Value = config.MustParse(k.Previous)
-	case k.Name != dockerDefaultKey:
+	case k.Name != defaultKey:
 		return fmt.Errorf("has another %s than mcpnet wrote (%s): remove it yourself if nothing needs it", k.Name, now)
 	}
 	return nil
@@ -216,14 +220,15 @@ func namesGone(v hujson.Value, runtimes *hujson.Object) bool {
 	return ok && part.IsRuntime(name.String()) && config.Member(runtimes, name.String()) < 0
 }
 
-func (dockerEditor) Empty(text []byte) bool {
-	_, top, err := readDaemon(text)
+// Empty tells whether a text holds no settings.
+func (Editor) Empty(text []byte) bool {
+	_, top, err := readObject(text)
 	return len(bytes.TrimSpace(text)) == 0 || (err == nil && len(top.Members) == 0)
 }
 
 func allOurs(runtimes *hujson.Object) bool {
 	return !slices.ContainsFunc(runtimes.Members, func(m hujson.ObjectMember) bool {
 		name := m.Name.Value.(hujson.Literal).String()
-		return !part.IsRuntime(name) || !config.SameJSON(config.Raw(m.Value), dockerRuntime(name))
+		return !part.IsRuntime(name) || !config.SameJSON(config.Raw(m.Value), runtimeValue(name))
 	})
 }

@@ -1,4 +1,4 @@
-package register
+package daemon
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/install/config"
 )
 
-// readDaemon reads a JSON object. It is strict, since dockerd accepts no comments and no trailing commas.
-func readDaemon(text []byte) (hujson.Value, *hujson.Object, error) {
+// readObject reads a JSON object. It is strict, since dockerd accepts no comments and no trailing commas.
+func readObject(text []byte) (hujson.Value, *hujson.Object, error) {
 	doc, err := hujson.Parse(text)
 	if err != nil {
 		return doc, nil, fmt.Errorf("is not valid JSON (%w): mend it, or move it away", err)
