@@ -16,6 +16,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/ipam"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -79,7 +80,7 @@ type attachment struct {
 // main makes the interface: main mode.
 func (a attachment) main(ctx context.Context) error {
 	if a.prev != nil {
-		return a.invalid(policy.Problems{{Key: "ipam", Value: a.IPAM.Type, Reason: "another plugin of the chain made the interface and gave it an address",
+		return a.invalid(problem.List{{Key: "ipam", Value: a.IPAM.Type, Reason: "another plugin of the chain made the interface and gave it an address",
 			Accepted: "mcpnet first in the list, with ipam, or after the bridge plugin, without"}})
 	}
 	attached, err := a.engine.Attached(a.Name, endpointID(a.id.ContainerID, a.id.IfName))
@@ -158,12 +159,12 @@ func (a attachment) endpoint(n topology.Network, addr netip.Addr) (topology.Endp
 	}
 	switch {
 	case p.Role == topology.RoleCandidate:
-		return p, a.invalid(policy.Problems{{Key: "ipam", Value: addr.String(), Reason: "the address is a gateway's, and nothing shows that it was asked for",
+		return p, a.invalid(problem.List{{Key: "ipam", Value: addr.String(), Reason: "the address is a gateway's, and nothing shows that it was asked for",
 			Accepted: fmt.Sprintf("a range of %s without gateways' addresses, or %s=gateway (CNI_ARGS, args.cni, or a pod's annotation)", a.ipamName(), policy.KeyRole)}})
 	case p.Role == topology.RoleGateway && a.role == policy.RoleUnset:
 		p.Reason = fmt.Sprintf("address %s was asked for", addr)
 	case p.Role == topology.RoleServer && len(a.Runtime.PortMappings) > 0:
-		return p, a.invalid(policy.Problems{{Key: "portMappings", Value: a.ports(), Reason: "only the gateway reaches a server", Accepted: "no published ports: publish them on the gateway"}})
+		return p, a.invalid(problem.List{{Key: "portMappings", Value: a.ports(), Reason: "only the gateway reaches a server", Accepted: "no published ports: publish them on the gateway"}})
 	}
 	if p.MAC, err = n.RequestedMAC(p, a.mac); err != nil {
 		err = a.unfit(err)

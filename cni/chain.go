@@ -12,7 +12,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/plan"
-	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -43,7 +43,7 @@ func (a attachment) chain(ctx context.Context) error {
 // port finds the host end of the container's interface: not by what the result says, but by what the kernel does.
 func (a attachment) port() (engine.Port, error) {
 	if a.prev == nil {
-		return engine.Port{}, a.invalid(policy.Problems{{Key: "prevResult", Reason: "missing: without ipam mcpnet guards an interface that a plugin before it made",
+		return engine.Port{}, a.invalid(problem.List{{Key: "prevResult", Reason: "missing: without ipam mcpnet guards an interface that a plugin before it made",
 			Accepted: "the bridge plugin before mcpnet in the list, or ipam"}})
 	}
 	inside := func(i *current.Interface) bool { return i.Sandbox != "" && i.Name == a.id.IfName }
@@ -58,7 +58,7 @@ func (a attachment) port() (engine.Port, error) {
 }
 
 func (a attachment) unusable(reason string) error {
-	return a.invalid(policy.Problems{{Key: "prevResult", Reason: reason, Accepted: "the result of the bridge plugin: one veth pair, one IPv4 address"}})
+	return a.invalid(problem.List{{Key: "prevResult", Reason: reason, Accepted: "the result of the bridge plugin: one veth pair, one IPv4 address"}})
 }
 
 // ground reads the network from the result of the plugin before.
@@ -70,7 +70,7 @@ func (a attachment) ground(port engine.Port) (n topology.Network, addr netip.Add
 		return n, addr, a.unusable(fmt.Sprintf("has %d addresses; an endpoint has exactly one, of IPv4", len(a.prev.IPs)))
 	}
 	if a.parsed.Bridge != "" && a.parsed.Bridge != port.Bridge {
-		return n, addr, a.invalid(policy.Problems{{Key: "bridge", Value: a.parsed.Bridge, Reason: "the plugin before mcpnet uses " + port.Bridge, Accepted: "no bridge here"}})
+		return n, addr, a.invalid(problem.List{{Key: "bridge", Value: a.parsed.Bridge, Reason: "the plugin before mcpnet uses " + port.Bridge, Accepted: "no bridge here"}})
 	}
 	ip := a.prev.IPs[0]
 	addr, _ = netip.AddrFromSlice(ip.Address.IP.To4())

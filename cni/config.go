@@ -17,6 +17,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/ipam"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // config is a network's configuration as it came on standard input, with what the runtime added for one attachment.
@@ -88,12 +89,12 @@ func parseEntry(data []byte) (*config, error) {
 		return nil, types.NewError(types.ErrDecodingFailure, fmt.Sprintf("mcpnet: network %q: %v", nameOf(data), describeJSON(err)), "")
 	}
 	if err := cniversion.ParsePrevResult(&c.PluginConf); err != nil {
-		return nil, c.invalid(policy.Problems{{Key: "prevResult", Reason: err.Error(), Accepted: "the result of the plugin before, in the network's cniVersion"}})
+		return nil, c.invalid(problem.List{{Key: "prevResult", Reason: err.Error(), Accepted: "the result of the plugin before, in the network's cniVersion"}})
 	}
 	if c.PrevResult != nil {
 		prev, err := current.NewResultFromResult(c.PrevResult)
 		if err != nil {
-			return nil, c.invalid(policy.Problems{{Key: "prevResult", Reason: err.Error(), Accepted: "the result of the plugin before"}})
+			return nil, c.invalid(problem.List{{Key: "prevResult", Reason: err.Error(), Accepted: "the result of the plugin before"}})
 		}
 		c.prev = prev
 	}
@@ -113,7 +114,7 @@ func parse(args *skel.CmdArgs) (*config, error) {
 	options, wrong := c.policyOptions()
 	problems = append(problems, wrong...)
 	parsed, err := policy.Parse(options)
-	more, err := problemsOf(err)
+	more, err := problem.Of(err)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +128,7 @@ func parse(args *skel.CmdArgs) (*config, error) {
 }
 
 // openIPAM takes the IPAM plugin of main mode and checks the policy against its subnet.
-func (c *config) openIPAM(policyHolds bool) (problems policy.Problems) {
+func (c *config) openIPAM(policyHolds bool) (problems problem.List) {
 	if c.chained() {
 		return nil
 	}
@@ -136,7 +137,7 @@ func (c *config) openIPAM(policyHolds bool) (problems policy.Problems) {
 	if problems, bad := ipamProblems(err); bad {
 		return problems
 	} else if err != nil {
-		return policy.Problems{{Key: "ipam", Reason: err.Error()}}
+		return problem.List{{Key: "ipam", Reason: err.Error()}}
 	}
 	c.ipam = plugin
 	if subnet, bridge, known := plugin.Subnet(); known && policyHolds {
@@ -145,35 +146,35 @@ func (c *config) openIPAM(policyHolds bool) (problems policy.Problems) {
 	return problems
 }
 
-func ipamProblems(err error) (policy.Problems, bool) {
+func ipamProblems(err error) (problem.List, bool) {
 	var bad ipam.BadConfig
 	if !errors.As(err, &bad) {
 		return nil, false
 	}
-	return policy.Problems{{Key: bad.Key, Value: bad.Value, Reason: bad.Reason, Accepted: bad.Accepted}}, true
+	return problem.List{{Key: bad.Key, Value: bad.Value, Reason: bad.Reason, Accepted: bad.Accepted}}, true
 }
 
 // place checks the policy against the network it is for.
-func (c *config) place(subnet netip.Prefix, bridge netip.Addr) policy.Problems {
-	problems, _ := problemsOf(c.parsed.Validate(policy.Network{Subnet: subnet, BridgeAddr: bridge}))
+func (c *config) place(subnet netip.Prefix, bridge netip.Addr) problem.List {
+	problems, _ := problem.Of(c.parsed.Validate(policy.Network{Subnet: subnet, BridgeAddr: bridge}))
 	return cniTerms(problems)
 }
 
-func (c *config) unknownKeys() (problems policy.Problems) {
+func (c *config) unknownKeys() (problems problem.List) {
 	var entry map[string]json.RawMessage
 	if err := json.Unmarshal(c.raw, &entry); err != nil {
-		return policy.Problems{{Key: "configuration", Reason: err.Error()}}
+		return problem.List{{Key: "configuration", Reason: err.Error()}}
 	}
 	for _, key := range slices.Sorted(maps.Keys(entry)) {
 		if slices.Contains(entryKeys, key) || strings.HasPrefix(key, "cni.dev/") {
 			continue
 		}
-		p := policy.Problem{Key: key, Value: strings.Trim(string(entry[key]), `"`), Reason: "unknown key"}
+		p := problem.Problem{Key: key, Value: strings.Trim(string(entry[key]), `"`), Reason: "unknown key"}
 		if instead, ok := bridgeKeys[key]; ok {
 			p.Reason = "belongs to the bridge plugin; " + instead
 		} else if isPolicyKey(key) {
 			p.Reason = "belongs into the object policy"
-		} else if near, ok := policy.Nearest(key, entryKeys); ok {
+		} else if near := problem.Nearest(key, entryKeys); near != "" {
 			p.Nearest = near
 		} else {
 			p.Accepted = "policy, ipam, bridge, mtu, role, dns, capabilities"
@@ -191,17 +192,17 @@ func isPolicyKey(key string) bool {
 const policyPrefix = "mcpnet."
 
 // policyOptions turns the policy object, and what has a place of its own in CNI, into options as other surfaces have them.
-func (c *config) policyOptions() (options map[string]string, problems policy.Problems) {
+func (c *config) policyOptions() (options map[string]string, problems problem.List) {
 	options = map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(c.Policy)) {
 		value, ok := optionValue(c.Policy[key])
 		if !ok {
-			problems = append(problems, policy.Problem{Key: "policy." + key, Value: string(c.Policy[key]), Reason: "not a value of an option", Accepted: "a string, a number, or an array of strings"})
+			problems = append(problems, problem.Problem{Key: "policy." + key, Value: string(c.Policy[key]), Reason: "not a value of an option", Accepted: "a string, a number, or an array of strings"})
 			continue
 		}
 		name := policyPrefix + strings.TrimPrefix(key, policyPrefix)
 		if _, twice := options[name]; twice {
-			problems = append(problems, policy.Problem{Key: "policy." + key, Value: value, Reason: "given twice, with and without " + policyPrefix})
+			problems = append(problems, problem.Problem{Key: "policy." + key, Value: value, Reason: "given twice, with and without " + policyPrefix})
 		}
 		options[name] = value
 	}
@@ -232,7 +233,7 @@ func optionValue(raw json.RawMessage) (string, bool) {
 }
 
 // cniTerms names problems as a conflist has them.
-func cniTerms(problems policy.Problems) policy.Problems {
+func cniTerms(problems problem.List) problem.List {
 	names := map[string]string{policy.KeyBridge: "bridge", policy.KeyMTU: "mtu", "--subnet": "ipam.subnet", "--gateway": "ipam.gateway", "--ipv6": "ipam.ranges"}
 	out := slices.Clone(problems)
 	for i := range out {
@@ -250,16 +251,8 @@ func cniTerms(problems policy.Problems) policy.Problems {
 
 func withoutPrefix(s string) string { return strings.ReplaceAll(s, policyPrefix, "") }
 
-func problemsOf(err error) (policy.Problems, error) {
-	var problems policy.Problems
-	if err == nil || errors.As(err, &problems) {
-		return problems, nil
-	}
-	return nil, err
-}
-
 // invalid is the error of a configuration that is refused (CNI, section "Error": 7).
-func (c *config) invalid(problems policy.Problems) error {
+func (c *config) invalid(problems problem.List) error {
 	return types.NewError(types.ErrInvalidNetworkConfig, fmt.Sprintf("mcpnet: network %q: %v", c.Name, problems), "")
 }
 

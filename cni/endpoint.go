@@ -13,6 +13,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // wanted is what one attachment asks for.
@@ -35,7 +36,7 @@ func (c *config) wantedBy(args string) (w wanted, err error) {
 		return w, err
 	}
 	options := map[string]string{}
-	var problems policy.Problems
+	var problems problem.List
 	add := func(from string, values map[string]string) {
 		for _, key := range slices.Sorted(maps.Keys(values)) {
 			if strings.HasPrefix(key, policyPrefix) {
@@ -52,7 +53,7 @@ func (c *config) wantedBy(args string) (w wanted, err error) {
 	add("args.cni", inArgs)
 	add("annotation", c.Runtime.Annotations)
 	said, err := policy.ParseEndpoint(options)
-	more, err := problemsOf(err)
+	more, err := problem.Of(err)
 	if err != nil {
 		return w, err
 	}
@@ -64,7 +65,7 @@ func (c *config) wantedBy(args string) (w wanted, err error) {
 		problems = append(problems, wrong...)
 	}
 	if c.Runtime.Bandwidth != nil && string(c.Runtime.Bandwidth) != "null" {
-		problems = append(problems, policy.Problem{Key: "bandwidth", Value: string(c.Runtime.Bandwidth),
+		problems = append(problems, problem.Problem{Key: "bandwidth", Value: string(c.Runtime.Bandwidth),
 			Reason: "mcpnet does not shape traffic, and the bandwidth plugin leads a wire's frames past its rules, where they are dropped", Accepted: "no bandwidth"})
 	}
 	if len(problems) > 0 {
@@ -75,17 +76,17 @@ func (c *config) wantedBy(args string) (w wanted, err error) {
 
 // merge adds an option of an endpoint. What the conflist says can be narrowed from server to server only: who is made a
 // server by it is made a gateway by nobody.
-func merge(options map[string]string, from, key, value string) policy.Problems {
+func merge(options map[string]string, from, key, value string) problem.List {
 	have, given := options[key]
 	if given && have != value && have == string(policy.RoleServer) {
-		return policy.Problems{{Key: from + " " + key, Value: value, Reason: "the network's configuration makes this endpoint a server; an endpoint can only narrow that", Accepted: have}}
+		return problem.List{{Key: from + " " + key, Value: value, Reason: "the network's configuration makes this endpoint a server; an endpoint can only narrow that", Accepted: have}}
 	}
 	options[key] = value
 	return nil
 }
 
 // argOptions are the options in the conflist's args.cni, the place that CNI's conventions give them.
-func (c *config) argOptions() (options map[string]string, problems policy.Problems) {
+func (c *config) argOptions() (options map[string]string, problems problem.List) {
 	options = map[string]string{}
 	for key, raw := range c.Args.CNI {
 		if !strings.HasPrefix(key, policyPrefix) {
@@ -93,7 +94,7 @@ func (c *config) argOptions() (options map[string]string, problems policy.Proble
 		}
 		var value string
 		if json.Unmarshal(raw, &value) != nil {
-			problems = append(problems, policy.Problem{Key: "args.cni." + key, Value: string(raw), Reason: "not a string"})
+			problems = append(problems, problem.Problem{Key: "args.cni." + key, Value: string(raw), Reason: "not a string"})
 		}
 		options[key] = value
 	}
@@ -101,10 +102,10 @@ func (c *config) argOptions() (options map[string]string, problems policy.Proble
 }
 
 // requestedIPs are the addresses that the runtime asks for, in whichever of CNI's three ways.
-func (c *config) requestedIPs(env map[string]string) (ips []netip.Addr, problems policy.Problems) {
+func (c *config) requestedIPs(env map[string]string) (ips []netip.Addr, problems problem.List) {
 	var inArgs []string
 	if raw, ok := c.Args.CNI["ips"]; ok && json.Unmarshal(raw, &inArgs) != nil {
-		problems = append(problems, policy.Problem{Key: "args.cni.ips", Value: string(raw), Reason: "not an array of addresses"})
+		problems = append(problems, problem.Problem{Key: "args.cni.ips", Value: string(raw), Reason: "not an array of addresses"})
 	}
 	texts := slices.Concat(c.Runtime.IPs, inArgs)
 	if ip := env["IP"]; ip != "" {
@@ -114,21 +115,21 @@ func (c *config) requestedIPs(env map[string]string) (ips []netip.Addr, problems
 		bare, _, _ := strings.Cut(text, "/")
 		a, err := netip.ParseAddr(bare)
 		if err != nil || !a.Is4() {
-			problems = append(problems, policy.Problem{Key: "ips", Value: text, Reason: "not an IPv4 address", Accepted: "an address of the network, such as 172.20.0.100"})
+			problems = append(problems, problem.Problem{Key: "ips", Value: text, Reason: "not an IPv4 address", Accepted: "an address of the network, such as 172.20.0.100"})
 		} else if !slices.Contains(ips, a) {
 			ips = append(ips, a)
 		}
 	}
 	if len(ips) > 1 {
-		problems = append(problems, policy.Problem{Key: "ips", Value: strings.Join(texts, ","), Reason: "an endpoint has one address", Accepted: "one address"})
+		problems = append(problems, problem.Problem{Key: "ips", Value: strings.Join(texts, ","), Reason: "an endpoint has one address", Accepted: "one address"})
 	}
 	return ips, problems
 }
 
 // requestedMAC is the hardware address that the runtime asks for.
-func (c *config) requestedMAC(env map[string]string) (mac string, problems policy.Problems) {
+func (c *config) requestedMAC(env map[string]string) (mac string, problems problem.List) {
 	if raw, ok := c.Args.CNI["mac"]; ok && json.Unmarshal(raw, &mac) != nil {
-		problems = append(problems, policy.Problem{Key: "args.cni.mac", Value: string(raw), Reason: "not a string"})
+		problems = append(problems, problem.Problem{Key: "args.cni.mac", Value: string(raw), Reason: "not a string"})
 	}
 	for _, other := range []string{env["MAC"], c.Runtime.MAC} {
 		if other != "" {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
-	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // codeNotInForce says that CHECK found something missing. Codes from 100 on are a plugin's own (CNI, "Error").
@@ -24,7 +24,7 @@ func (c *config) failed(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	var problems policy.Problems
+	var problems problem.List
 	if errors.As(err, &problems) {
 		return c.invalid(cniTerms(problems))
 	}

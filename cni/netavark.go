@@ -15,6 +15,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
@@ -254,15 +255,15 @@ func (n netavarkNetwork) topology() (topology.Network, error) {
 	if options == nil {
 		options = map[string]string{}
 	}
-	var problems policy.Problems
+	var problems problem.List
 	if n.Interface != "" {
 		if have, ok := options[policy.KeyBridge]; ok && have != n.Interface {
-			problems = append(problems, policy.Problem{Key: policy.KeyBridge, Value: have, Reason: "--interface-name says " + n.Interface, Accepted: "one of the two"})
+			problems = append(problems, problem.Problem{Key: policy.KeyBridge, Value: have, Reason: "--interface-name says " + n.Interface, Accepted: "one of the two"})
 		}
 		options[policy.KeyBridge] = n.Interface
 	}
 	parsed, err := policy.Parse(options)
-	more, err := problemsOf(err)
+	more, err := problem.Of(err)
 	if err != nil {
 		return topology.Network{}, err
 	}
@@ -272,7 +273,7 @@ func (n netavarkNetwork) topology() (topology.Network, error) {
 		parsed.Egress = policy.Egress{}
 	}
 	if len(n.Subnets) != 1 {
-		problems = append(problems, policy.Problem{Key: "--subnet", Reason: fmt.Sprintf("the network has %d subnets", len(n.Subnets)), Accepted: "exactly one, of IPv4"})
+		problems = append(problems, problem.Problem{Key: "--subnet", Reason: fmt.Sprintf("the network has %d subnets", len(n.Subnets)), Accepted: "exactly one, of IPv4"})
 		return topology.Network{}, problems
 	}
 	subnet := n.Subnets[0]
@@ -280,7 +281,7 @@ func (n netavarkNetwork) topology() (topology.Network, error) {
 		subnet.Gateway = subnet.Subnet.Masked().Addr().Next()
 	}
 	if len(more) == 0 {
-		wrong, _ := problemsOf(parsed.Validate(policy.Network{Subnet: subnet.Subnet, BridgeAddr: subnet.Gateway, IPv6: n.IPv6}))
+		wrong, _ := problem.Of(parsed.Validate(policy.Network{Subnet: subnet.Subnet, BridgeAddr: subnet.Gateway, IPv6: n.IPv6}))
 		problems = append(problems, wrong...)
 	}
 	if len(problems) > 0 {
@@ -290,15 +291,15 @@ func (n netavarkNetwork) topology() (topology.Network, error) {
 }
 
 // problems are those of Podman's own settings.
-func (n netavarkNetwork) problems(options map[string]string) (problems policy.Problems) {
+func (n netavarkNetwork) problems(options map[string]string) (problems problem.List) {
 	if len(n.Routes) > 0 {
-		problems = append(problems, policy.Problem{Key: "--route", Reason: "a server's only routes are those to its gateways", Accepted: "no --route"})
+		problems = append(problems, problem.Problem{Key: "--route", Reason: "a server's only routes are those to its gateways", Accepted: "no --route"})
 	}
 	if driver := n.IPAM["driver"]; !slices.Contains([]string{"", "host-local"}, driver) {
-		problems = append(problems, policy.Problem{Key: "--ipam-driver", Value: driver, Reason: "Podman has to assign the addresses", Accepted: "host-local"})
+		problems = append(problems, problem.Problem{Key: "--ipam-driver", Value: driver, Reason: "Podman has to assign the addresses", Accepted: "host-local"})
 	}
 	if egress := options[policy.KeyEgress]; n.Internal && egress != "" && egress != "off" {
-		problems = append(problems, policy.Problem{Key: policy.KeyEgress, Value: egress, Reason: "an --internal network has no egress", Accepted: "off, or no --internal"})
+		problems = append(problems, problem.Problem{Key: policy.KeyEgress, Value: egress, Reason: "an --internal network has no egress", Accepted: "off, or no --internal"})
 	}
 	return problems
 }

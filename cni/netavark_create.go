@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // createNetavark completes a network that Podman is about to make, and refuses what would fail later. Nothing is made in the
@@ -69,7 +70,7 @@ func (n *netavarkNetwork) complete() error {
 	}
 	for _, g := range gateways {
 		if !g.Less(s.Lease.Start) && !s.Lease.End.Less(g) && s.Lease.Start.IsValid() && s.Lease.End.IsValid() {
-			return policy.Problems{{Key: "--ip-range", Value: s.Lease.Start.String() + " to " + s.Lease.End.String(),
+			return problem.List{{Key: "--ip-range", Value: s.Lease.Start.String() + " to " + s.Lease.End.String(),
 				Reason: fmt.Sprintf("Podman would give the gateway's address %s to any container", g), Accepted: "a range without it, or none: mcpnet chooses one then"}}
 		}
 	}
@@ -89,7 +90,7 @@ func subnetAround(gateways []netip.Addr) (netip.Prefix, error) {
 	for _, a := range addrs {
 		used, err := netip.ParsePrefix(a.String())
 		if err == nil && used.Overlaps(subnet) {
-			return subnet, policy.Problems{{Key: "--subnet", Reason: fmt.Sprintf("none given, and %s around the gateway %s overlaps %s of this host", subnet, gateways[0], used), Accepted: "a free subnet with the gateway in it"}}
+			return subnet, problem.List{{Key: "--subnet", Reason: fmt.Sprintf("none given, and %s around the gateway %s overlaps %s of this host", subnet, gateways[0], used), Accepted: "a free subnet with the gateway in it"}}
 		}
 	}
 	return subnet, nil

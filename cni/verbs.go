@@ -14,7 +14,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/mcpnet/mcpnet/internal/ipam"
-	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -87,7 +87,7 @@ func check(args *skel.CmdArgs) error {
 		return err
 	}
 	if c.prev == nil {
-		return c.invalid(policy.Problems{{Key: "prevResult", Reason: "missing: CHECK compares with the result of the ADD", Accepted: "that result"}})
+		return c.invalid(problem.List{{Key: "prevResult", Reason: "missing: CHECK compares with the result of the ADD", Accepted: "that result"}})
 	}
 	e, err := openEngine(ctx, c)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/docker/go-plugins-helpers/network"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -29,12 +29,12 @@ func requestedNetwork(r *network.CreateNetworkRequest) (topology.Network, error)
 	generic, _ := r.Options[optionGeneric].(map[string]any)
 	w := wanted{id: r.NetworkID, options: stringOptions(generic), ipv6: r.Options[optionEnableIPv6] == true || len(r.IPv6Data) > 0,
 		internal: r.Options[optionInternal] == true}
-	var problems policy.Problems
+	var problems problem.List
 	if r.Options[optionEnableIPv4] == false {
-		problems = append(problems, policy.Problem{Key: "--ipv4", Value: "false", Reason: "an mcpnet network is IPv4", Accepted: "true"})
+		problems = append(problems, problem.Problem{Key: "--ipv4", Value: "false", Reason: "an mcpnet network is IPv4", Accepted: "true"})
 	}
 	if len(r.IPv4Data) != 1 || r.IPv4Data[0] == nil {
-		problems = append(problems, policy.Problem{Key: "--subnet", Reason: fmt.Sprintf("the network has %d IPv4 subnets", len(r.IPv4Data)), Accepted: "exactly one"})
+		problems = append(problems, problem.Problem{Key: "--subnet", Reason: fmt.Sprintf("the network has %d IPv4 subnets", len(r.IPv4Data)), Accepted: "exactly one"})
 	} else {
 		problems = append(problems, w.address(r.IPv4Data[0])...)
 	}
@@ -52,15 +52,15 @@ type wanted struct {
 	ipv6, internal bool
 }
 
-func (w *wanted) address(d *network.IPAMData) (problems policy.Problems) {
+func (w *wanted) address(d *network.IPAMData) (problems problem.List) {
 	subnet, err := netip.ParsePrefix(d.Pool)
 	if err != nil {
-		problems = append(problems, policy.Problem{Key: "--subnet", Value: d.Pool, Reason: err.Error(), Accepted: "an IPv4 prefix"})
+		problems = append(problems, problem.Problem{Key: "--subnet", Value: d.Pool, Reason: err.Error(), Accepted: "an IPv4 prefix"})
 	}
 	w.subnet = subnet
 	gateway, err := netip.ParsePrefix(d.Gateway)
 	if err != nil {
-		problems = append(problems, policy.Problem{Key: "--gateway", Value: d.Gateway, Reason: "the engine gave the bridge no address", Accepted: "an address of the subnet"})
+		problems = append(problems, problem.Problem{Key: "--gateway", Value: d.Gateway, Reason: "the engine gave the bridge no address", Accepted: "an address of the subnet"})
 	}
 	w.gateway = gateway.Addr()
 	return problems
@@ -69,19 +69,19 @@ func (w *wanted) address(d *network.IPAMData) (problems policy.Problems) {
 // network makes the network, or names every problem.
 func (w wanted) network() (topology.Network, error) {
 	p, err := policy.Parse(w.options)
-	problems, other := problemsOf(err)
+	problems, other := problem.Of(err)
 	if other != nil {
 		return topology.Network{}, other
 	}
 	if w.internal {
 		if w.options[policy.KeyEgress] != "" && w.options[policy.KeyEgress] != "off" {
-			problems = append(problems, policy.Problem{Key: policy.KeyEgress, Value: w.options[policy.KeyEgress],
+			problems = append(problems, problem.Problem{Key: policy.KeyEgress, Value: w.options[policy.KeyEgress],
 				Reason: "an --internal network has no egress", Accepted: "off, or no --internal"})
 		}
 		p.Egress = policy.Egress{}
 	}
 	if w.subnet.IsValid() || w.ipv6 {
-		more, _ := problemsOf(p.Validate(policy.Network{Subnet: w.subnet, BridgeAddr: w.gateway, IPv6: w.ipv6}))
+		more, _ := problem.Of(p.Validate(policy.Network{Subnet: w.subnet, BridgeAddr: w.gateway, IPv6: w.ipv6}))
 		problems = append(problems, more...)
 	}
 	if len(problems) > 0 {
@@ -90,17 +90,8 @@ func (w wanted) network() (topology.Network, error) {
 	return topology.Network{ID: w.id, Name: w.name, Bridge: p.Bridge, Subnet: w.subnet.Masked(), BridgeAddr: w.gateway, IPRange: w.ipRange, Policy: p}, nil
 }
 
-// problemsOf tells problems of the input from other errors.
-func problemsOf(err error) (policy.Problems, error) {
-	var problems policy.Problems
-	if errors.As(err, &problems) {
-		return problems, nil
-	}
-	return nil, err
-}
-
-func joinProblems(first policy.Problems, err error) error {
-	more, other := problemsOf(err)
+func joinProblems(first problem.List, err error) error {
+	more, other := problem.Of(err)
 	if all := append(first, more...); len(all) > 0 {
 		return all
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/install/part"
-	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // Request is what the user asks for.
@@ -83,7 +83,7 @@ func (r Request) checkEngines() (problems []string) {
 
 // meant guesses which engine a word means.
 func meant(e Engine) string {
-	if near, ok := policy.Nearest(string(e), part.EngineNames()); ok {
+	if near := problem.Nearest(string(e), part.EngineNames()); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return ""

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/moby/sys/capability"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // Caps is a set of Linux capabilities: bit N is capability N of linux/capability.h.
@@ -106,11 +108,11 @@ func (c Caps) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 func (c *Caps) UnmarshalText(b []byte) error {
 	parsed, problems := parseCaps(string(b))
 	*c = parsed
-	return problems.err()
+	return problems.Err()
 }
 
 // parseCaps reads what Caps.String writes.
-func parseCaps(value string) (Caps, Problems) {
+func parseCaps(value string) (Caps, problem.List) {
 	if strings.TrimSpace(value) == none {
 		return 0, nil
 	}
@@ -122,7 +124,7 @@ func parseCaps(value string) (Caps, Problems) {
 	return all, problems
 }
 
-func parseCap(item string) (Caps, Problems) {
+func parseCap(item string) (Caps, problem.List) {
 	if c, ok := Cap(item); ok {
 		return c, nil
 	}
@@ -132,12 +134,10 @@ func parseCap(item string) (Caps, Problems) {
 	case "all":
 		return 0, bad(item, "there is no word for all: name those that the servers need")
 	}
-	problem := Problem{Value: item, Reason: "no capability of Linux"}
+	wrong := problem.Problem{Value: item, Reason: "no capability of Linux"}
 	bare := strings.ToLower(strings.TrimPrefix(strings.ToUpper(item), capPrefix))
-	if near, ok := Nearest(bare, lowerCapNames()); ok {
-		problem.Nearest = strings.ToUpper(near)
-	}
-	return 0, Problems{problem}
+	wrong.Nearest = strings.ToUpper(problem.Nearest(bare, lowerCapNames()))
+	return 0, problem.List{wrong}
 }
 
 func lowerCapNames() []string {

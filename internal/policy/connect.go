@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
+)
 
 // off is the word that switches a list off.
 const off = "off"
@@ -30,7 +34,7 @@ func (c Connect) String() string {
 }
 
 // parseConnect reads what Connect.String writes.
-func parseConnect(value string) (Connect, Problems) {
+func parseConnect(value string) (Connect, problem.List) {
 	switch strings.TrimSpace(value) {
 	case off:
 		return Connect{}, nil
@@ -41,14 +45,14 @@ func parseConnect(value string) (Connect, Problems) {
 	return Connect{Ports: ports}, problems
 }
 
-func parseConnectItem(item string) (Port, Problems) {
+func parseConnectItem(item string) (Port, problem.List) {
 	switch lower := strings.ToLower(item); {
 	case item == off:
 		return Port{}, bad(item, "off stands alone")
 	case item == string(TCP):
 		return Port{}, bad(item, "tcp means every TCP port and stands alone")
 	case lower == off || lower == string(TCP):
-		return Port{}, Problems{{Value: item, Reason: "values are written in lower case", Nearest: lower}}
+		return Port{}, problem.List{{Value: item, Reason: "values are written in lower case", Nearest: lower}}
 	case lower == string(UDP) || strings.HasPrefix(lower, "udp/"):
 		return Port{}, bad(item, "udp is not accepted: a gateway opens only TCP connections to servers")
 	}

@@ -1,10 +1,14 @@
 package policy
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
+)
 
 // parseDNS reads the dns option. Resolver addresses and filter need a path
 // through the host, which this version does not build.
-func parseDNS(value string) (DNS, Problems) {
+func parseDNS(value string) (DNS, problem.List) {
 	if value == "filter" {
 		return "", bad(value, later)
 	}

@@ -4,7 +4,7 @@
 // It is strict: an option that is unknown, malformed or not supported in this
 // version is refused, never ignored, because a misspelled restriction that is
 // silently dropped is an open network. All problems of an input are reported
-// together, as a Problems error, and nothing is returned beside it.
+// together, as a problem.List, and nothing is returned beside it.
 //
 // The package is pure: it reads nothing but its arguments, and equal arguments
 // give equal results, byte for byte, error texts included. Every option key

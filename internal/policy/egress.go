@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // dnsWord is the item of an egress list that stands for name resolution.
@@ -40,7 +42,7 @@ func (e Egress) String() string {
 type egressItem struct{ port Port }
 
 // parseEgress reads what Egress.String writes, with dns at any place.
-func parseEgress(value string) (Egress, Problems) {
+func parseEgress(value string) (Egress, problem.List) {
 	if strings.TrimSpace(value) == off {
 		return Egress{}, nil
 	}
@@ -58,14 +60,14 @@ func parseEgress(value string) (Egress, Problems) {
 	return e, problems
 }
 
-func parseEgressItem(item string) (egressItem, Problems) {
+func parseEgressItem(item string) (egressItem, problem.List) {
 	switch lower := strings.ToLower(item); {
 	case item == dnsWord:
 		return egressItem{}, nil
 	case item == off:
 		return egressItem{}, bad(item, "off stands alone")
 	case lower == off || lower == dnsWord:
-		return egressItem{}, Problems{{Value: item, Reason: "values are written in lower case", Nearest: lower}}
+		return egressItem{}, problem.List{{Value: item, Reason: "values are written in lower case", Nearest: lower}}
 	case lower == string(TCP) || lower == string(UDP):
 		return egressItem{}, bad(item, "the port is missing")
 	}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // Role is what an endpoint says it is.
@@ -24,34 +26,34 @@ type Endpoint struct {
 
 // ParseEndpoint reads the driver options of an endpoint. Keys of the engine
 // itself (com.docker.network.endpoint.*, com.docker.network.portmap) are
-// skipped. An error is of type Problems and names everything that is wrong;
+// skipped. An error is of type problem.List and names everything that is wrong;
 // the Endpoint is then the zero value.
 func ParseEndpoint(options map[string]string) (Endpoint, error) {
 	var e Endpoint
-	var problems Problems
+	var problems problem.List
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		if !isEngineKey(name) {
 			problems = append(problems, e.set(name, options[name])...)
 		}
 	}
-	if err := problems.err(); err != nil {
+	if err := problems.Err(); err != nil {
 		return Endpoint{}, err
 	}
 	return e, nil
 }
 
 // set applies one option of an endpoint.
-func (e *Endpoint) set(name, value string) Problems {
+func (e *Endpoint) set(name, value string) problem.List {
 	k := lookup(name)
 	switch {
 	case k == nil:
-		return Problems{unknown(name, value, true)}
+		return problem.List{unknown(name, value, true)}
 	case strings.HasPrefix(name, limitPrefix):
-		return Problems{{Key: name, Value: value, Reason: later}}
+		return problem.List{{Key: name, Value: value, Reason: later}}
 	case !k.Endpoint:
-		return Problems{{Key: name, Value: value, Reason: "set it on the network; an endpoint can only narrow its policy"}}
+		return problem.List{{Key: name, Value: value, Reason: "set it on the network; an endpoint can only narrow its policy"}}
 	case isBlank(value):
-		return Problems{k.blank()}
+		return problem.List{k.blank()}
 	}
 	// KeyRole is the only one there is.
 	role, problems := parseWord(value, RoleServer, RoleGateway)

@@ -7,16 +7,17 @@ import (
 	"testing"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
-// checkError fails the test unless err is Problems that a person can read.
+// checkError fails the test unless err is a problem.List that a person can read.
 func checkError(t *testing.T, err error) {
 	t.Helper()
-	var problems policy.Problems
+	var problems problem.List
 	if !errors.As(err, &problems) || len(problems) == 0 {
-		t.Fatalf("%v (%T) is not Problems", err, err)
+		t.Fatalf("%v (%T) is not a problem.List", err, err)
 	}
-	if !slices.IsSortedFunc(problems, func(a, b policy.Problem) int { return strings.Compare(a.Key, b.Key) }) {
+	if !slices.IsSortedFunc(problems, func(a, b problem.Problem) int { return strings.Compare(a.Key, b.Key) }) {
 		t.Errorf("not sorted: %v", problems)
 	}
 	for _, p := range problems {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"unicode"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // Gateway is one tuple that servers may connect to. A gateway with several
@@ -22,14 +24,14 @@ func (g Gateway) String() string {
 const noIPv6 = "IPv6 is " + later
 
 // parseGateway reads "ip:port[/tcp|udp]".
-func parseGateway(s string) (Gateway, Problems) {
+func parseGateway(s string) (Gateway, problem.List) {
 	g, reasons := splitGateway(s)
 	if len(reasons) == 0 {
 		return g, nil
 	}
-	var problems Problems
+	var problems problem.List
 	for _, r := range reasons {
-		problems = append(problems, Problem{Value: s, Reason: r, Nearest: nearestGateway(s)})
+		problems = append(problems, problem.Problem{Value: s, Reason: r, Nearest: nearestGateway(s)})
 	}
 	return Gateway{}, problems
 }

@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
+)
 
 // The option keys of this version.
 const (
@@ -22,6 +26,9 @@ const (
 	keyRedirect = "mcpnet.redirect"
 	limitPrefix = "mcpnet.limit."
 )
+
+// later is the reason for everything that is part of the vocabulary but not of this version.
+const later = "known, not supported in this version"
 
 // KeyDoc describes one option key for people.
 type KeyDoc struct {
@@ -47,15 +54,15 @@ func Doc() []KeyDoc {
 // this version has it, its way into a Policy and back.
 type key struct {
 	KeyDoc
-	set func(p *Policy, value string) Problems // returns problems without key
-	get func(p Policy) string                  // empty: nothing to say
+	set func(p *Policy, value string) problem.List // returns problems without key
+	get func(p Policy) string                      // empty: nothing to say
 }
 
 // supported makes the row of a network option of this version from the parser
 // of its values, the field that holds them, and the field's option form.
-func supported[T any](doc KeyDoc, parse func(string) (T, Problems), field func(*Policy) *T, form func(T) string) key {
+func supported[T any](doc KeyDoc, parse func(string) (T, problem.List), field func(*Policy) *T, form func(T) string) key {
 	doc.Supported = true
-	set := func(p *Policy, value string) Problems {
+	set := func(p *Policy, value string) problem.List {
 		v, problems := parse(value)
 		*field(p) = v
 		return problems
@@ -80,6 +87,19 @@ func lookup(name string) *key {
 		}
 	}
 	return nil
+}
+
+// vocabulary finds the key that was probably meant. Its aliases are other names that people try first (mtu is Podman's).
+func vocabulary() problem.Vocabulary {
+	v := problem.Vocabulary{
+		Prefixes: []string{"mcpnet.", "com.docker.network."},
+		Names:    []string{"mcpnet", "mcp"},
+		Aliases:  map[string]string{"mtu": KeyMTU, "bridge": KeyBridge, "connect": KeyConnect, "egress": KeyEgress},
+	}
+	for _, k := range keys {
+		v.Keys = append(v.Keys, k.Key)
+	}
+	return v
 }
 
 // keyList names the supported keys of networks or of endpoints.

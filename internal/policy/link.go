@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 var takenNames = []string{"all", "default", "lo", "docker0", "docker_gwbridge"}
 
 // parseMTU reads a number of bytes.
-func parseMTU(value string) (int, Problems) {
+func parseMTU(value string) (int, problem.List) {
 	n, ok := parseNumber(value, minMTU, maxMTU)
 	if !ok {
 		return 0, bad(value, "not a number of bytes from 576 to 65535")
@@ -32,8 +34,8 @@ func parseMTU(value string) (int, Problems) {
 
 // parseBridge checks the name of the bridge's interface. What it accepts is
 // narrower than the kernel: the name also stands in rule sets and settings.
-func parseBridge(value string) (string, Problems) {
-	var problems Problems
+func parseBridge(value string) (string, problem.List) {
+	var problems problem.List
 	refuse := func(reason string) { problems = append(problems, bad(value, reason)...) }
 	if len(value) > maxIfName {
 		refuse("longer than 15 bytes")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // items splits a list at its commas and trims the space around each item.
@@ -17,9 +19,9 @@ func items(value string) []string {
 
 // parseList reads every item of a list with parse. An empty item is refused,
 // and so is a duplicate, which is more often a typing error than a wish.
-func parseList[T comparable](value string, parse func(string) (T, Problems)) ([]T, Problems) {
+func parseList[T comparable](value string, parse func(string) (T, problem.List)) ([]T, problem.List) {
 	var list []T
-	var problems Problems
+	var problems problem.List
 	seen := map[T]bool{}
 	if slices.Contains(items(value), "") {
 		problems = bad(value, "the list has an empty item")
@@ -43,18 +45,18 @@ func parseList[T comparable](value string, parse func(string) (T, Problems)) ([]
 }
 
 // parseWord reads a value that is one of a few words.
-func parseWord[T ~string](value string, words ...T) (T, Problems) {
+func parseWord[T ~string](value string, words ...T) (T, problem.List) {
 	if slices.Contains(words, T(value)) {
 		return T(value), nil
 	}
-	problem := Problem{Value: value, Reason: "not one of the accepted values"}
+	wrong := problem.Problem{Value: value, Reason: "not one of the accepted values"}
 	for _, w := range words {
 		if strings.EqualFold(strings.TrimSpace(value), string(w)) {
-			problem.Reason = "values are written in lower case, without spaces"
+			wrong.Reason = "values are written in lower case, without spaces"
 		}
 	}
-	problem.Nearest = nearestWord(value, words)
-	return "", Problems{problem}
+	wrong.Nearest = problem.Nearest(value, words)
+	return "", problem.List{wrong}
 }
 
 // join renders a list as an option value.
@@ -64,4 +66,9 @@ func join[T fmt.Stringer](list []T) string {
 		text[i] = v.String()
 	}
 	return strings.Join(text, ",")
+}
+
+// bad is the problem of one wrong value; the option's row adds the rest.
+func bad(value, reason string) problem.List {
+	return problem.List{{Value: value, Reason: reason}}
 }

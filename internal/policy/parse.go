@@ -4,25 +4,27 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // Parse reads the options of a network, as Docker sends them, over Defaults.
-// An error is of type Problems and names everything that is wrong; the Policy
+// An error is of type problem.List and names everything that is wrong; the Policy
 // is then the zero value.
 func Parse(options map[string]string) (Policy, error) {
 	p := Defaults()
-	var problems Problems
+	var problems problem.List
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		problems = append(problems, p.set(name, options[name])...)
 	}
 	if missing(options, problems) {
-		problems = append(problems, Problem{
+		problems = append(problems, problem.Problem{
 			Key:      KeyGateway,
 			Reason:   "required: without a gateway servers reach nothing",
 			Accepted: lookup(KeyGateway).Values + ", for example " + KeyGateway + "=172.20.0.100:8080",
 		})
 	}
-	if err := problems.err(); err != nil {
+	if err := problems.Err(); err != nil {
 		return Policy{}, err
 	}
 	return p, nil
@@ -45,15 +47,15 @@ func (p Policy) Options() map[string]string {
 }
 
 // set applies one option of a network.
-func (p *Policy) set(name, value string) Problems {
+func (p *Policy) set(name, value string) problem.List {
 	k := lookup(name)
 	switch {
 	case k == nil:
-		return Problems{unknown(name, value, false)}
+		return problem.List{unknown(name, value, false)}
 	case k.Endpoint:
-		return Problems{{Key: name, Value: value, Reason: "set it on an endpoint, not on the network"}}
+		return problem.List{{Key: name, Value: value, Reason: "set it on an endpoint, not on the network"}}
 	case isBlank(value):
-		return Problems{k.blank()}
+		return problem.List{k.blank()}
 	case !k.Supported:
 		return k.refuseLater(value)
 	}
@@ -62,9 +64,9 @@ func (p *Policy) set(name, value string) Problems {
 
 // missing reports whether the gateway is absent, and not merely under a
 // misspelled key, which is one problem and not two.
-func missing(options map[string]string, problems Problems) bool {
+func missing(options map[string]string, problems problem.List) bool {
 	_, given := options[KeyGateway]
-	misspelled := slices.ContainsFunc(problems, func(p Problem) bool { return p.Nearest == KeyGateway })
+	misspelled := slices.ContainsFunc(problems, func(p problem.Problem) bool { return p.Nearest == KeyGateway })
 	return !given && !misspelled
 }
 
@@ -72,19 +74,19 @@ func missing(options map[string]string, problems Problems) bool {
 // redirect=off, which asks for exactly what this version does and is common in
 // files that spell everything out. No other default means "nothing": caps.mode
 // is audit by default, so that its off would be a change.
-func (k *key) refuseLater(value string) Problems {
+func (k *key) refuseLater(value string) problem.List {
 	if k.Key != keyRedirect {
-		return Problems{{Key: k.Key, Value: value, Reason: later}}
+		return problem.List{{Key: k.Key, Value: value, Reason: later}}
 	}
 	if value == off {
 		return nil
 	}
-	return Problems{{Key: k.Key, Value: value, Reason: later, Accepted: off}}
+	return problem.List{{Key: k.Key, Value: value, Reason: later, Accepted: off}}
 }
 
 // blank is the problem of a key without a value.
-func (k *key) blank() Problem {
-	p := Problem{Key: k.Key, Reason: "the value is empty"}
+func (k *key) blank() problem.Problem {
+	p := problem.Problem{Key: k.Key, Reason: "the value is empty"}
 	if k.Supported {
 		p.Accepted = k.Values
 	}
@@ -92,7 +94,7 @@ func (k *key) blank() Problem {
 }
 
 // locate completes the problems of a value with its key.
-func (k *key) locate(problems Problems) Problems {
+func (k *key) locate(problems problem.List) problem.List {
 	for i := range problems {
 		problems[i].Key = k.Key
 		problems[i].Accepted = k.Values
@@ -102,13 +104,13 @@ func (k *key) locate(problems Problems) Problems {
 
 // unknown is the problem of a key that has no row, given on an endpoint or on
 // a network.
-func unknown(name, value string, endpoint bool) Problem {
-	p := Problem{Key: name, Value: value, Reason: "unknown key"}
+func unknown(name, value string, endpoint bool) problem.Problem {
+	p := problem.Problem{Key: name, Value: value, Reason: "unknown key"}
 	if reason, found := foreignReason(name); found {
 		p.Reason = reason
 		return p
 	}
-	k := resembling(name)
+	k := lookup(vocabulary().Nearest(name))
 	switch {
 	case k == nil:
 		p.Accepted = keyList(endpoint)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // Protocol is a transport protocol.
@@ -33,12 +35,12 @@ const (
 )
 
 // parsePort reads "tcp/443".
-func parsePort(s string) (Port, Problems) {
+func parsePort(s string) (Port, problem.List) {
 	p, reason := splitPort(s)
 	if reason == "" {
 		return p, nil
 	}
-	return Port{}, Problems{{Value: s, Reason: reason, Nearest: nearestPort(s)}}
+	return Port{}, problem.List{{Value: s, Reason: reason, Nearest: nearestPort(s)}}
 }
 
 // splitPort is parsePort without a suggestion; the reason is empty on success.

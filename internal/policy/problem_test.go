@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // TestMessages holds the texts that users see.
@@ -48,29 +49,9 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func TestProblemIsOneReadableLine(t *testing.T) {
-	long := strings.Repeat("é", 100)
-	for _, tt := range []struct {
-		problem policy.Problem
-		want    string
-	}{
-		{policy.Problem{Key: "k", Value: "a\nb\"\xff", Reason: "r"}, `k="a\nb\"\xff": r`},
-		{policy.Problem{Key: "", Value: "v", Reason: "r"}, `""="v": r`},
-		{policy.Problem{Key: "a b", Reason: "r"}, `"a b": r`},
-		{policy.Problem{Key: "a\x1b[31m", Reason: "r"}, `"a\x1b[31m": r`},
-		{policy.Problem{Key: "a\xff", Reason: "r"}, `"a\xff": r`},
-		{policy.Problem{Key: "é" + long, Value: "x" + long, Reason: "r"},
-			strings.Repeat("é", 60) + `…="x` + strings.Repeat("é", 59) + `…": r`},
-	} {
-		if got := tt.problem.String(); got != tt.want {
-			t.Errorf("got  %s\nwant %s", got, tt.want)
-		}
-	}
-}
-
 func TestProblemsCanBeFoundInAnError(t *testing.T) {
 	_, err := policy.Parse(nil)
-	var problems policy.Problems
+	var problems problem.List
 	if !errors.As(fmt.Errorf("network 3f2a: %w", err), &problems) || len(problems) != 1 {
 		t.Errorf("got %v", problems)
 	}

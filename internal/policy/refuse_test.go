@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // refusal is what a test expects of one problem; Accepted is checked by the
@@ -16,9 +17,9 @@ type refusal struct{ Key, Value, Reason, Nearest string }
 
 func refusals(t *testing.T, err error) []refusal {
 	t.Helper()
-	var problems policy.Problems
+	var problems problem.List
 	if !errors.As(err, &problems) {
-		t.Fatalf("error %v (%T), want Problems", err, err)
+		t.Fatalf("error %v (%T), want a problem.List", err, err)
 	}
 	var got []refusal
 	for _, p := range problems {

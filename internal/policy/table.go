@@ -1,13 +1,17 @@
 package policy
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
+)
 
 // keys is the vocabulary: the one place where an option key stands with its
 // values, its default and its meaning.
 var keys = []key{
 	supported(doc(KeyGateway, "ip:port[/tcp|udp], comma-separated", "required",
 		"where servers may connect"),
-		func(v string) ([]Gateway, Problems) { return parseList(v, parseGateway) },
+		func(v string) ([]Gateway, problem.List) { return parseList(v, parseGateway) },
 		func(p *Policy) *[]Gateway { return &p.Gateways }, join[Gateway]),
 	supported(doc(KeyConnect, "off, tcp, or a list of tcp/PORT, comma-separated", "tcp",
 		"what the gateway may open towards servers"),
@@ -60,8 +64,8 @@ var keys = []key{
 }
 
 // words makes the parser of an option whose value is one of a few words.
-func words[T ~string](accepted ...T) func(string) (T, Problems) {
-	return func(value string) (T, Problems) { return parseWord(value, accepted...) }
+func words[T ~string](accepted ...T) func(string) (T, problem.List) {
+	return func(value string) (T, problem.List) { return parseWord(value, accepted...) }
 }
 
 func text[T ~string](v T) string { return string(v) }

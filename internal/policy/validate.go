@@ -2,6 +2,8 @@ package policy
 
 import (
 	"net/netip"
+
+	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
 // The flags of "docker network create" that Validate's problems are about;
@@ -24,11 +26,11 @@ type Network struct {
 }
 
 // Validate checks what neither the policy nor the network can say alone. An
-// error is of type Problems and names everything that is wrong.
+// error is of type problem.List and names everything that is wrong.
 func (p Policy) Validate(n Network) error {
-	var problems Problems
+	var problems problem.List
 	if n.IPv6 {
-		problems = append(problems, Problem{
+		problems = append(problems, problem.Problem{
 			Key:      flagIPv6,
 			Reason:   "IPv6 is denied entirely on mcpnet networks in this version",
 			Accepted: "IPv4 alone: drop --ipv6",
@@ -36,46 +38,46 @@ func (p Policy) Validate(n Network) error {
 	}
 	if !n.Subnet.IsValid() || !n.Subnet.Addr().Is4() {
 		problems = append(problems, subnetProblem(n.Subnet, "an IPv4 subnet is needed"))
-		return problems.err()
+		return problems.Err()
 	}
 	if n.Subnet.Bits() > maxBits {
 		problems = append(problems, subnetProblem(n.Subnet, "too small for a bridge and a gateway"))
 	}
 	if n.BridgeAddr.IsValid() && !n.Subnet.Masked().Contains(n.BridgeAddr.Unmap()) {
-		problems = append(problems, Problem{Key: flagBridgeAddr, Value: n.BridgeAddr.String(),
+		problems = append(problems, problem.Problem{Key: flagBridgeAddr, Value: n.BridgeAddr.String(),
 			Reason: "the bridge's address is not in the subnet", Accepted: "an address of " + n.Subnet.Masked().String()})
 	}
 	for _, addr := range p.GatewayAddrs() {
 		problems = append(problems, n.gatewayProblems(addr)...)
 	}
-	return problems.err()
+	return problems.Err()
 }
 
 // gatewayProblems says what is wrong with a gateway's place on the network.
-func (n Network) gatewayProblems(addr netip.Addr) Problems {
+func (n Network) gatewayProblems(addr netip.Addr) problem.List {
 	subnet := n.Subnet.Masked()
 	inside := "an address of " + subnet.String()
-	problem := Problem{Key: KeyGateway, Value: addr.String(), Accepted: inside}
+	wrong := problem.Problem{Key: KeyGateway, Value: addr.String(), Accepted: inside}
 	switch {
 	case addr == n.BridgeAddr.Unmap():
-		problem.Reason = "this is the bridge's own address, and a gateway on the host is " + later
-		problem.Accepted = "another address of " + subnet.String() + ", or another --gateway for the bridge"
+		wrong.Reason = "this is the bridge's own address, and a gateway on the host is " + later
+		wrong.Accepted = "another address of " + subnet.String() + ", or another --gateway for the bridge"
 	case !subnet.Contains(addr):
-		problem.Reason = "not in the subnet; gateways on the host or outside the subnet are " + later
+		wrong.Reason = "not in the subnet; gateways on the host or outside the subnet are " + later
 	case subnet.Bits() > maxBits: // such a subnet has neither, and is refused as a whole
 		return nil
 	case addr == subnet.Addr():
-		problem.Reason = "this is the subnet's network address"
+		wrong.Reason = "this is the subnet's network address"
 	case addr == broadcast(subnet):
-		problem.Reason = "this is the subnet's broadcast address"
+		wrong.Reason = "this is the subnet's broadcast address"
 	default:
 		return nil
 	}
-	return Problems{problem}
+	return problem.List{wrong}
 }
 
-func subnetProblem(subnet netip.Prefix, reason string) Problem {
-	p := Problem{Key: flagSubnet, Reason: reason, Accepted: "an IPv4 prefix of /30 or shorter, such as 172.20.0.0/16"}
+func subnetProblem(subnet netip.Prefix, reason string) problem.Problem {
+	p := problem.Problem{Key: flagSubnet, Reason: reason, Accepted: "an IPv4 prefix of /30 or shorter, such as 172.20.0.0/16"}
 	if subnet.IsValid() {
 		p.Value = subnet.String()
 	}

@@ -1,17 +1,16 @@
-package policy
+// Package problem describes what is wrong with a user's input: each problem is one line that names the key, the value,
+// what is accepted, and the valid key that was probably meant. An input is refused with all of its problems at once.
+package problem
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 )
-
-// later is the reason for everything that is part of the vocabulary but not
-// of this version.
-const later = "known, not supported in this version"
 
 // maxShown is how many bytes of a user's text an error line repeats.
 const maxShown = 120
@@ -42,37 +41,38 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Problems is the error type of Parse, ParseEndpoint and Policy.Validate:
-// every problem of the input, sorted by key and, within a key, in order of
-// appearance.
-type Problems []Problem
+// List is an error that holds every problem of an input.
+type List []Problem
 
 // Error returns the one problem's line, or a line with their number and then
 // one numbered line per problem, without a final line break.
-func (ps Problems) Error() string {
-	if len(ps) == 1 {
-		return ps[0].String()
+func (l List) Error() string {
+	if len(l) == 1 {
+		return l[0].String()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d problems:", len(ps))
-	for i, p := range ps {
+	fmt.Fprintf(&b, "%d problems:", len(l))
+	for i, p := range l {
 		fmt.Fprintf(&b, "\n%d. %s", i+1, p)
 	}
 	return b.String()
 }
 
-// err sorts the problems and returns them as an error, nil if there are none.
-func (ps Problems) err() error {
-	if len(ps) == 0 {
+// Err returns the problems as an error, nil if there are none: sorted by key and, within a key, in order of appearance.
+func (l List) Err() error {
+	if len(l) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(ps, func(a, b Problem) int { return cmp.Compare(a.Key, b.Key) })
-	return ps
+	return List(slices.SortedStableFunc(slices.Values(l), func(a, b Problem) int { return cmp.Compare(a.Key, b.Key) }))
 }
 
-// bad is the Problems of one wrong value; the option's row adds the rest.
-func bad(value, reason string) Problems {
-	return Problems{{Value: value, Reason: reason}}
+// Of finds the problems in an error. Any other error comes back as it is.
+func Of(err error) (List, error) {
+	var l List
+	if errors.As(err, &l) {
+		return l, nil
+	}
+	return nil, err
 }
 
 // showKey quotes a key that would otherwise be invisible or break the line.
