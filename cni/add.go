@@ -17,6 +17,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/problem"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -52,8 +53,7 @@ func add(args *skel.CmdArgs) error {
 
 // openEngine opens the store of CNI's networks.
 func openEngine(ctx context.Context, c *config) (*engine.Engine, error) {
-	return engine.Open(ctx, engine.Config{StoreDir: storeDir("cni"), Owner: topology.OwnerCNI, Shared: true, Log: slog.Default(),
-		OnForget: func(p topology.Endpoint) { c.giveBack(p) }})
+	return openStore(ctx, surface.CNI, c.giveBack)
 }
 
 // giveBack releases the address of a container that ended without a DEL.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -18,12 +17,10 @@ import (
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
-
-// defaultStore holds a store for each surface. MCPNET_STORE names another directory.
-const defaultStore = "/var/lib/mcpnet"
 
 // word is what mcpnet-runtime says of containers.
 var word = attest.In("/run/" + attest.Dir)
@@ -55,13 +52,11 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// storeDir is where a surface's documents are.
-func storeDir(surface string) string {
-	dir := os.Getenv("MCPNET_STORE")
-	if dir == "" {
-		dir = defaultStore
-	}
-	return filepath.Join(dir, surface)
+// openStore opens the store of a surface's networks. forgotten is called for each endpoint whose container ended without a
+// call.
+func openStore(ctx context.Context, s surface.Surface, forgotten func(topology.Endpoint)) (*engine.Engine, error) {
+	root := surface.Root(os.Getenv(surface.RootVariable))
+	return engine.Open(ctx, engine.Config{StoreDir: s.Store(root), Owner: s.Owner, Shared: true, Log: slog.Default(), OnForget: forgotten})
 }
 
 // attach attaches a container. An engine may use the id of an earlier one again: what mcpnet-runtime said of that is void.

@@ -16,6 +16,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/problem"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
@@ -125,7 +126,7 @@ type netavarkAddress struct {
 }
 
 func openNetavark(ctx context.Context) (*engine.Engine, error) {
-	return engine.Open(ctx, engine.Config{StoreDir: storeDir("netavark"), Owner: topology.OwnerNetavark, Shared: true, Log: slog.Default()})
+	return openStore(ctx, surface.Netavark, nil)
 }
 
 // setup attaches a container. netavark does not undo a driver that fails, so nothing of it may be left; Attach sees to that.

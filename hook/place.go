@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/oci"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/store"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -132,11 +134,14 @@ func placeIn(path string, stores []*store.View) (p place, err error) {
 	return p, nil
 }
 
-// stores are the directories in which mcpnet keeps documents: those of CNI, netavark and the service, and those of Docker's
-// managed plugins below the engine's directory.
+// stores are the directories in which mcpnet keeps documents: one for each surface, and those of Docker's managed plugins
+// below the engine's directory.
 func stores(dockerRoot string) []*store.View {
-	root := storeRoot()
-	dirs := []string{filepath.Join(root, "cni"), filepath.Join(root, "netavark"), root}
+	root := surface.Root(os.Getenv(surface.RootVariable))
+	var dirs []string
+	for _, s := range surface.All() {
+		dirs = append(dirs, s.Store(root))
+	}
 	if dockerRoot != "" {
 		plugins, _ := filepath.Glob(filepath.Join(dockerRoot, "plugins", "*", "propagated-mount"))
 		dirs = append(dirs, plugins...)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -224,12 +223,4 @@ func admit(d *oci.Document, p place, id string) error {
 		}
 	}
 	return nil
-}
-
-// storeRoot is where the documents of networks are, for surfaces other than Docker's managed plugin.
-func storeRoot() string {
-	if dir := os.Getenv("MCPNET_STORE"); dir != "" {
-		return dir
-	}
-	return "/var/lib/mcpnet"
 }

@@ -5,26 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
+	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
 // keep watches over the networks that the plugins for CNI and netavark made, until the context ends. Those plugins are a
 // process for each call and do without it; with it, rules that go missing are back in milliseconds, and
 // mcpnet.caps.mode=enforce is possible.
 func keep(ctx context.Context, c config, log *slog.Logger) error {
-	for owner, dir := range operator.Shared {
-		log := log.With("surface", owner)
+	for _, s := range surface.PerCall() {
+		log := log.With("surface", s.Owner)
 		w := newWatchman(log, c.word)
-		e, err := engine.Open(ctx, engine.Config{StoreDir: filepath.Join(c.store, dir), NetNS: c.netns, Owner: owner, Shared: true, Log: log})
+		e, err := engine.Open(ctx, engine.Config{StoreDir: s.Store(c.store), NetNS: c.netns, Owner: s.Owner, Shared: true, Log: log})
 		if err != nil {
-			return fmt.Errorf("%s networks: %w", owner, err)
+			return fmt.Errorf("%s networks: %w", s.Owner, err)
 		}
 		leave, err := e.Reside()
 		if err != nil {
-			return errors.Join(fmt.Errorf("%s networks: %w", owner, err), e.Close())
+			return errors.Join(fmt.Errorf("%s networks: %w", s.Owner, err), e.Close())
 		}
 		go w.run(ctx, e)
 		go func() {
@@ -37,4 +37,13 @@ func keep(ctx context.Context, c config, log *slog.Logger) error {
 		}()
 	}
 	return nil
+}
+
+// kept names the surfaces whose networks the service repairs.
+func kept() string {
+	var names []string
+	for _, s := range surface.PerCall() {
+		names = append(names, string(s.Owner))
+	}
+	return strings.Join(names, ", ")
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
@@ -43,7 +43,7 @@ func parseFlags() config {
 	flag.StringVar(&c.socket, "socket", "/run/docker/plugins/mcpnet.sock", "`path` of the driver's socket")
 	flag.StringVar(&c.alias, "alias", hostRun+"/docker/plugins/mcpnet.sock",
 		"`path` of a second socket, by which the engine finds the driver under the plain name mcpnet; empty: none")
-	flag.StringVar(&c.store, "store", "/var/lib/mcpnet", "`directory` of the networks and endpoints")
+	flag.StringVar(&c.store, "store", surface.DefaultRoot, "`directory` of the networks and endpoints")
 	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock", "`path` of the engine's socket; empty: no driver for Docker")
 	flag.StringVar(&c.netns, "netns", "", "`path` of the network namespace to work in; empty: this process's own")
 	c.word = attest.In(filepath.Join(run, attest.Dir))
@@ -94,7 +94,7 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		}
 	}
 	if c.dockerSocket == "" {
-		log.Info("mcpnet-plugin ready", "version", version.String(), "for", "cni, netavark")
+		log.Info("mcpnet-plugin ready", "version", version.String(), "for", kept())
 		<-ctx.Done()
 		return nil
 	}
@@ -111,7 +111,8 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		go func() { failed <- handler.Serve(l) }()
 	}
 
-	e, err := engine.Open(ctx, engine.Config{StoreDir: c.store, NetNS: c.netns, Owner: topology.OwnerDocker, Log: log})
+	e, err := engine.Open(ctx, engine.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns,
+		Owner: surface.Docker.Owner, Log: log})
 	if err != nil {
 		return waitRefusing(ctx, d, err)
 	}

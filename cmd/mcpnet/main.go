@@ -2,7 +2,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpnet/mcpnet/internal/install"
-	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
@@ -94,7 +93,8 @@ Exit status: 0 as it should be, 1 something is not in force, 2 wrong usage, 3 th
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().StringVar(&o.socket, "socket", "/run/docker/plugins/mcpnet.sock", "the Docker plugin's socket")
-	root.PersistentFlags().StringVar(&o.store, "store", cmp.Or(os.Getenv("MCPNET_STORE"), operator.StoreDir), "the directory of the networks of CNI and Podman")
+	root.PersistentFlags().StringVar(&o.store, "store", surface.Root(os.Getenv(surface.RootVariable)),
+		"the directory of the networks of CNI and Podman")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.PersistentFlags().DurationVar(&o.timeout, "timeout", 15*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })

@@ -7,17 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
-
-// StoreDir is below which the surfaces without a process of their own keep their documents.
-const StoreDir = "/var/lib/mcpnet"
-
-// Shared are those surfaces, and the directory of each below StoreDir.
-var Shared = map[topology.Owner]string{topology.OwnerCNI: "cni", topology.OwnerNetavark: "netavark"}
 
 // Local looks at the networks of a surface by itself: nobody has to run for that.
 type Local struct {
@@ -25,13 +19,12 @@ type Local struct {
 	dir   string
 }
 
-// Locals finds the surfaces that have been used on this host.
-func Locals(store string) []Local {
-	var found []Local
-	for _, owner := range []topology.Owner{topology.OwnerCNI, topology.OwnerNetavark} {
-		dir := filepath.Join(store, Shared[owner])
+// Locals finds the surfaces without a resident process that have been used on this host.
+func Locals(root string) (found []Local) {
+	for _, s := range surface.PerCall() {
+		dir := s.Store(root)
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-			found = append(found, Local{owner, dir})
+			found = append(found, Local{s.Owner, dir})
 		}
 	}
 	return found

@@ -12,10 +12,11 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/install/part"
+	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
 // Path is the place of the manifest. It is beside the stores: what uninstalling needs is not lost with a cache.
-const Path = "/var/lib/mcpnet/install.json"
+const Path = surface.DefaultRoot + "/install.json"
 
 // schema is the version of the manifest. A newer one is not acted on.
 const schema = 1
