@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -15,8 +14,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
 	"github.com/mcpnet/mcpnet/internal/plan"
-	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/problem"
+	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -32,19 +31,21 @@ func add(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	w, err := c.wantedBy(args.Args)
+	w, err := c.wantedBy(args)
 	if err != nil {
 		return err
 	}
 	if err := checkSandbox(args.Netns); err != nil {
-		return types.NewError(types.ErrInvalidEnvironmentVariables, fmt.Sprintf("mcpnet: network %q: CNI_NETNS: %v", c.Name, err), "")
+		return types.NewError(types.ErrInvalidEnvironmentVariables,
+			fmt.Sprintf("mcpnet: network %q: CNI_NETNS: %v", c.Name, err), "")
 	}
 	e, err := openEngine(ctx, c)
 	if err != nil {
 		return c.failed(err)
 	}
 	defer e.Close()
-	a := attachment{config: c, wanted: w, id: ipam.Attachment{ContainerID: args.ContainerID, IfName: args.IfName}, netns: args.Netns, engine: e}
+	a := attachment{config: c, wanted: w, id: ipam.Attachment{ContainerID: args.ContainerID, IfName: args.IfName},
+		netns: args.Netns, engine: e}
 	if c.chained() {
 		return a.chain(ctx)
 	}
@@ -71,7 +72,7 @@ func (c *config) giveBack(p topology.Endpoint) {
 // attachment is one ADD.
 type attachment struct {
 	*config
-	wanted
+	wanted request.EndpointWords
 	id     ipam.Attachment
 	netns  string
 	engine *engine.Engine
@@ -80,15 +81,17 @@ type attachment struct {
 // main makes the interface: main mode.
 func (a attachment) main(ctx context.Context) error {
 	if a.prev != nil {
-		return a.invalid(problem.List{{Key: "ipam", Value: a.IPAM.Type, Reason: "another plugin of the chain made the interface and gave it an address",
+		return a.invalid(problem.List{{Key: "ipam", Value: a.IPAM.Type,
+			Reason:   "another plugin of the chain made the interface and gave it an address",
 			Accepted: "mcpnet first in the list, with ipam, or after the bridge plugin, without"}})
 	}
-	attached, err := a.engine.Attached(a.Name, endpointID(a.id.ContainerID, a.id.IfName))
+	attached, err := a.engine.Attached(a.Name, a.wanted.ID)
 	if err != nil {
 		return a.failed(err)
 	}
 	if attached {
-		return a.failed(fmt.Errorf("container %s has interface %s on this network: %w", a.id.ContainerID, a.id.IfName, engine.ErrAttached))
+		return a.failed(fmt.Errorf("container %s has interface %s on this network: %w", a.id.ContainerID,
+			a.id.IfName, engine.ErrAttached))
 	}
 	lease, err := a.lease(ctx)
 	if err != nil {
@@ -106,10 +109,7 @@ func (a attachment) main(ctx context.Context) error {
 
 // lease gets an address. When none is free, those of containers that ended without a DEL are given back first.
 func (a attachment) lease(ctx context.Context) (ipam.Lease, error) {
-	asked := a.ips
-	if a.role == policy.RoleGateway && len(asked) == 0 {
-		asked = a.parsed.GatewayAddrs()
-	}
+	asked := a.wanted.Wants(a.policy)
 	lease, err := a.ipam.Add(ctx, a.id, asked)
 	if errors.Is(err, ipam.ErrExhausted) {
 		if swept := a.engine.Sweep(ctx, a.Name, nil); swept != nil {
@@ -120,16 +120,10 @@ func (a attachment) lease(ctx context.Context) (ipam.Lease, error) {
 	return lease, err
 }
 
-func (a attachment) attachMain(ctx context.Context, lease ipam.Lease) (result types.Result, err error) {
-	bridge := lease.Gateway
-	if !bridge.IsValid() {
-		bridge = lease.Addr.Masked().Addr().Next()
-	}
-	n := a.network(lease.Addr.Masked(), bridge)
-	if problems := a.place(n.Subnet, n.BridgeAddr); len(problems) > 0 {
-		return nil, a.invalid(problems)
-	}
-	p, err := a.endpoint(n, lease.Addr.Addr())
+func (a attachment) attachMain(ctx context.Context, lease ipam.Lease) (types.Result, error) {
+	w := a.words
+	w.Subnet, w.BridgeAddr = lease.Addr.Masked(), lease.Gateway
+	n, p, err := a.requested(w, lease.Addr.Addr())
 	if err != nil {
 		return nil, err
 	}
@@ -140,49 +134,16 @@ func (a attachment) attachMain(ctx context.Context, lease ipam.Lease) (result ty
 	return a.result(n, p, lease.DNS), nil
 }
 
-func (a attachment) network(subnet netip.Prefix, bridge netip.Addr) topology.Network {
-	return topology.Network{ID: a.Name, Name: a.Name, Bridge: a.parsed.Bridge, Subnet: subnet, BridgeAddr: bridge, Policy: a.parsed}
-}
-
-// endpoint decides what the attachment is. Nothing can tell later that a gateway's address was asked for, so an endpoint
-// that merely got one is refused.
-func (a attachment) endpoint(n topology.Network, addr netip.Addr) (topology.Endpoint, error) {
-	p := topology.Endpoint{ID: endpointID(a.id.ContainerID, a.id.IfName), NetworkID: n.ID, IP: addr, Container: a.id.ContainerID, Interface: a.id.IfName}
-	said := a.role
-	askedFor := len(a.ips) > 0 || a.static
-	if said == policy.RoleUnset && askedFor && n.Policy.IsGateway(addr) {
-		said = policy.RoleGateway
+// requested makes the network and the endpoint, once the addresses of both are known.
+func (a attachment) requested(w request.NetworkWords, addr netip.Addr) (topology.Network, topology.Endpoint, error) {
+	n, err := w.Network()
+	if err != nil {
+		return n, topology.Endpoint{}, a.refused(err)
 	}
-	var err error
-	if p.Role, p.Reason, err = n.RoleFor(addr, said); err != nil {
-		return p, a.unfit(err)
+	a.wanted.Addrs = []netip.Addr{addr}
+	p, err := a.wanted.Endpoint(n)
+	if err != nil {
+		return n, p, a.refused(err)
 	}
-	switch {
-	case p.Role == topology.RoleCandidate:
-		return p, a.invalid(problem.List{{Key: "ipam", Value: addr.String(), Reason: "the address is a gateway's, and nothing shows that it was asked for",
-			Accepted: fmt.Sprintf("a range of %s without gateways' addresses, or %s=gateway (CNI_ARGS, args.cni, or a pod's annotation)", a.ipamName(), policy.KeyRole)}})
-	case p.Role == topology.RoleGateway && a.role == policy.RoleUnset:
-		p.Reason = fmt.Sprintf("address %s was asked for", addr)
-	case p.Role == topology.RoleServer && len(a.Runtime.PortMappings) > 0:
-		return p, a.invalid(problem.List{{Key: "portMappings", Value: a.ports(), Reason: "only the gateway reaches a server", Accepted: "no published ports: publish them on the gateway"}})
-	}
-	if p.MAC, err = n.RequestedMAC(p, a.mac); err != nil {
-		err = a.unfit(err)
-	}
-	return p, err
-}
-
-func (a attachment) ports() string {
-	var out []string
-	for _, m := range a.Runtime.PortMappings {
-		out = append(out, fmt.Sprintf("%d:%d/%s", m.HostPort, m.ContainerPort, m.Protocol))
-	}
-	return strings.Join(out, ",")
-}
-
-func (a attachment) ipamName() string {
-	if a.chained() {
-		return "the bridge plugin's ipam"
-	}
-	return a.IPAM.Type
+	return n, p, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netns"
@@ -13,6 +12,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
 	"github.com/mcpnet/mcpnet/internal/problem"
+	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
 // codeNotInForce says that CHECK found something missing. Codes from 100 on are a plugin's own (CNI, "Error").
@@ -24,12 +24,11 @@ func (c *config) failed(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	var problems problem.List
-	if errors.As(err, &problems) {
-		return c.invalid(cniTerms(problems))
+	if problems, other := problem.Of(err); problems != nil && other == nil { // the engine speaks in package policy's words
+		return c.invalid(surface.CNI.Words.Translate(problems))
 	}
-	if problems, bad := ipamProblems(err); bad {
-		return c.invalid(problems)
+	if errors.As(err, new(ipam.BadConfig)) {
+		return c.invalid(problem.List{ipamProblem(err)})
 	}
 	code := uint(types.ErrInternal)
 	switch {
@@ -65,12 +64,6 @@ func checkSandbox(path string) error {
 		return fmt.Errorf("network namespace %s is the host's own: a container with the host's network cannot be on an mcpnet network", path)
 	}
 	return nil
-}
-
-// unfit refuses what one attachment asks for, in CNI's words.
-func (c *config) unfit(err error) error {
-	words := strings.NewReplacer("--mac-address", "mac", "--ip", "ips")
-	return types.NewError(types.ErrInvalidNetworkConfig, fmt.Sprintf("mcpnet: network %q: %s", c.Name, words.Replace(err.Error())), "")
 }
 
 func isExhausted(err error) bool { return errors.Is(err, ipam.ErrExhausted) }

@@ -32,15 +32,16 @@ netavark runs it as: mcpnet create | setup NETNS | teardown NETNS | info; see ex
 People use the command mcpnet in their PATH: mcpnet status.`
 
 func main() {
-	// One thing is done after the other, in milliseconds: more threads only wake each other, while fifty of these processes
-	// compete for the machine.
+	// One thing is done after the other, in milliseconds: more threads only wake each other, while fifty of these
+	// processes compete for the machine.
 	runtime.GOMAXPROCS(1)
 	slog.SetDefault(logger())
 	if os.Getenv("CNI_COMMAND") == "" && len(os.Args) > 1 {
 		os.Exit(netavark(os.Args[1:], os.Stdin, os.Stdout))
 	}
 	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, GC: gc, Status: status},
-		cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf("CNI plugin mcpnet %s\n\n%s", version.String(), about))
+		cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf("CNI plugin mcpnet %s\n\n%s",
+			version.String(), about))
 }
 
 // logger writes to standard error, which engines keep or show; standard output is the protocol's.
@@ -52,15 +53,18 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
-// openStore opens the store of a surface's networks. forgotten is called for each endpoint whose container ended without a
-// call.
+// openStore opens the store of a surface's networks. forgotten is called for each endpoint whose container ended
+// without a call.
 func openStore(ctx context.Context, s surface.Surface, forgotten func(topology.Endpoint)) (*engine.Engine, error) {
 	root := surface.Root(os.Getenv(surface.RootVariable))
-	return engine.Open(ctx, engine.Config{StoreDir: s.Store(root), Owner: s.Owner, Shared: true, Log: slog.Default(), OnForget: forgotten})
+	return engine.Open(ctx, engine.Config{StoreDir: s.Store(root), Owner: s.Owner, Shared: true,
+		Log: slog.Default(), OnForget: forgotten})
 }
 
-// attach attaches a container. An engine may use the id of an earlier one again: what mcpnet-runtime said of that is void.
-func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.Attachment) (topology.Network, topology.Endpoint, error) {
+// attach attaches a container. An engine may use the id of an earlier one again: what mcpnet-runtime said of that
+// is void.
+func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.Attachment) (topology.Network,
+	topology.Endpoint, error) {
 	if err := word.Forget(a.ID); err != nil {
 		return n, a.Endpoint, err
 	}

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
+	"go4.org/netipx"
 
 	"github.com/mcpnet/mcpnet/internal/plan"
-	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -24,13 +23,18 @@ func (a attachment) result(n topology.Network, p topology.Endpoint, dns types.DN
 }
 
 // describe fills in what the container end has.
-func (a attachment) describe(n topology.Network, p topology.Endpoint, dns types.DNS, interfaces []*current.Interface) *current.Result {
+func (a attachment) describe(n topology.Network, p topology.Endpoint, dns types.DNS,
+	interfaces []*current.Interface) *current.Result {
 	inside := plan.Peer(n, plan.Attachment{Endpoint: p, Sandbox: a.netns})
-	index := slices.IndexFunc(interfaces, func(i *current.Interface) bool { return i.Sandbox != "" && i.Name == p.Interface })
-	ip := &current.IPConfig{Interface: current.Int(index), Address: ipNet(inside.Addr)}
-	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, Interfaces: interfaces, IPs: []*current.IPConfig{ip}, DNS: a.dns(n, p, dns)}
+	index := slices.IndexFunc(interfaces, func(i *current.Interface) bool {
+		return i.Sandbox != "" &&
+			i.Name == p.Interface
+	})
+	ip := &current.IPConfig{Interface: current.Int(index), Address: *netipx.PrefixIPNet(inside.Addr)}
+	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, Interfaces: interfaces,
+		IPs: []*current.IPConfig{ip}, DNS: a.dns(n, p, dns)}
 	for _, route := range inside.Routes {
-		r.Routes = append(r.Routes, &types.Route{Dst: ipNet(route.Dst), GW: route.Via.AsSlice()})
+		r.Routes = append(r.Routes, &types.Route{Dst: *netipx.PrefixIPNet(route.Dst), GW: route.Via.AsSlice()})
 		if route.Dst.Bits() == 0 {
 			ip.Gateway = route.Via.AsSlice()
 		}
@@ -38,8 +42,7 @@ func (a attachment) describe(n topology.Network, p topology.Endpoint, dns types.
 	return r
 }
 
-// dns names the resolvers that the policy lets an endpoint ask: a server none or its gateways, a gateway those that
-// the runtime, the configuration or IPAM names.
+// dns names the resolvers that the policy lets an endpoint ask, out of those of the runtime, the configuration or IPAM.
 func (a attachment) dns(n topology.Network, p topology.Endpoint, leased types.DNS) types.DNS {
 	d := a.DNS
 	if d.IsEmpty() {
@@ -48,18 +51,6 @@ func (a attachment) dns(n topology.Network, p topology.Endpoint, leased types.DN
 	if r := a.Runtime.DNS; r != nil && len(r.Servers) > 0 {
 		d = types.DNS{Nameservers: r.Servers, Search: r.Searches, Options: r.Options}
 	}
-	if p.Role == topology.RoleGateway {
-		return d
-	}
-	d.Nameservers = nil
-	if n.Policy.DNS == policy.DNSGateway {
-		for _, g := range n.Policy.GatewayAddrs() {
-			d.Nameservers = append(d.Nameservers, g.String())
-		}
-	}
+	d.Nameservers = request.Resolvers(n, p, d.Nameservers)
 	return d
-}
-
-func ipNet(p netip.Prefix) net.IPNet {
-	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -18,8 +18,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// del detaches a container (CNI, "DEL"). It goes by what was recorded at its ADD, since the configuration may have changed,
-// and takes what is missing for done. In a chain it never fails: an error would keep the plugins before from their part.
+// del detaches a container (CNI, "DEL"). It goes by what was recorded at its ADD, since the configuration may have
+// changed, and takes what is missing for done. In a chain it never fails: an error would keep the plugins before
+// from their part.
 func del(args *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
@@ -87,7 +88,8 @@ func check(args *skel.CmdArgs) error {
 		return err
 	}
 	if c.prev == nil {
-		return c.invalid(problem.List{{Key: "prevResult", Reason: "missing: CHECK compares with the result of the ADD", Accepted: "that result"}})
+		return c.invalid(problem.List{{Key: "prevResult",
+			Reason: "missing: CHECK compares with the result of the ADD", Accepted: "that result"}})
 	}
 	e, err := openEngine(ctx, c)
 	if err != nil {
@@ -104,7 +106,9 @@ func check(args *skel.CmdArgs) error {
 		}
 	}
 	if len(problems) > 0 {
-		return types.NewError(codeNotInForce, fmt.Sprintf("mcpnet: network %q: container %s: not in force: %s", c.Name, args.ContainerID, strings.Join(problems, "; ")), "")
+		return types.NewError(codeNotInForce,
+			fmt.Sprintf("mcpnet: network %q: container %s: not in force: %s", c.Name, args.ContainerID,
+				strings.Join(problems, "; ")), "")
 	}
 	return nil
 }

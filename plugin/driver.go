@@ -11,7 +11,6 @@ import (
 	"github.com/docker/go-plugins-helpers/network"
 
 	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -185,13 +184,14 @@ func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Net
 		id, engine.ErrNoNetwork)
 }
 
-// describeTime is how long a gateway's start may wait for the engine's record of a network that was made just before. On
-// a busy machine two seconds were too few, and a gateway without a default route stays without until its next start.
+// describeTime is how long a gateway's start may wait for the engine's record of a network that was made just
+// before. On a busy machine two seconds were too few, and a gateway without a default route stays without until its
+// next start.
 const describeTime = 5 * time.Second
 
-// describedNetwork finds the network and, for an endpoint at a gateway's address, waits a moment for the range that the
-// engine assigns from: only with it the address proves that it was asked for, and only now a default route can be given.
-// The range is read elsewhere; this call asks the engine nothing.
+// describedNetwork finds the network and, for an endpoint at a gateway's address, waits a moment for the range that
+// the engine assigns from: only with it the address proves that it was asked for, and only now a default route can
+// be given. The range is read elsewhere; this call asks the engine nothing.
 func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine, r *network.CreateEndpointRequest) (topology.Network, error) {
 	n, err := findNetwork(ctx, e, r.NetworkID)
 	if err != nil || r.Interface == nil {
@@ -208,8 +208,8 @@ func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine, r *netw
 	return n, nil
 }
 
-// needID refuses a request without the id of its network and, where it is about one, of its endpoint: an engine's retry can
-// come with fields missing, and no id names everything.
+// needID refuses a request without the id of its network and, where it is about one, of its endpoint: an engine's
+// retry can come with fields missing, and no id names everything.
 func needID(ids ...string) error {
 	for i, id := range ids {
 		if id == "" {
@@ -217,30 +217,4 @@ func needID(ids ...string) error {
 		}
 	}
 	return nil
-}
-
-// requestedEndpoint reads a CreateEndpoint request.
-func requestedEndpoint(n topology.Network, r *network.CreateEndpointRequest) (topology.Endpoint, error) {
-	if err := needID(n.ID, r.EndpointID); err != nil {
-		return topology.Endpoint{}, err
-	}
-	if r.Interface == nil || r.Interface.Address == "" {
-		return topology.Endpoint{}, fmt.Errorf("network %s: the engine gave the endpoint no IPv4 address", n.DisplayName())
-	}
-	address, err := netip.ParsePrefix(r.Interface.Address)
-	if err != nil || !address.Addr().Is4() {
-		return topology.Endpoint{}, fmt.Errorf("network %s: endpoint: %q is not an IPv4 address with its prefix", n.DisplayName(), r.Interface.Address)
-	}
-	said, err := policy.ParseEndpoint(stringOptions(r.Options))
-	if err != nil {
-		return topology.Endpoint{}, err
-	}
-	p := topology.Endpoint{ID: r.EndpointID, NetworkID: n.ID, IP: address.Addr()}
-	if p.Role, p.Reason, err = n.RoleFor(p.IP, said.Role); err != nil {
-		return topology.Endpoint{}, err
-	}
-	if p.MAC, err = n.RequestedMAC(p, r.Interface.MacAddress); err != nil {
-		return topology.Endpoint{}, err
-	}
-	return p, checkPorts(n, p, r.Options)
 }

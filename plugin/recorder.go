@@ -5,21 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 const (
 	// syncInterval is how often the engine's list is read without a reason.
 	syncInterval = 30 * time.Second
-	// syncPause parts two looks and so gathers a burst of changes: fifty containers that start make one look, not fifty.
+	// syncPause parts two looks and so gathers a burst of changes: fifty containers that start make one look, not
+	// fifty.
 	syncPause = 100 * time.Millisecond
 	// syncAgain is when a second look follows an event: the engine tells it before its list shows it.
 	syncAgain = time.Second
@@ -90,7 +89,7 @@ func (s *recorder) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listed := slices.DeleteFunc(slices.Clone(all), func(n docker.Network) bool { return !isOurs(n.Driver) })
+	listed := slices.DeleteFunc(slices.Clone(all), func(n docker.Network) bool { return !request.IsDockerDriver(n.Driver) })
 	// The start of a gateway may wait for this, and for nothing of what follows.
 	known, err := s.networks(ctx, listed)
 	if err != nil {
@@ -112,12 +111,6 @@ func (s *recorder) look(ctx context.Context) error {
 	}
 	s.collected = true
 	return s.engine.Collect(ctx)
-}
-
-// isOurs knows the driver's names: the alias, and the reference under which the plugin is installed.
-func isOurs(driver string) bool {
-	name, _, _ := strings.Cut(driver, ":")
-	return name == "mcpnet" || strings.HasSuffix(name, "mcpnet/driver")
 }
 
 // networks rebuilds networks that the store lacks, and records what the engine tells of the others.
@@ -155,7 +148,7 @@ func (s *recorder) networks(ctx context.Context, listed []docker.Network) (map[s
 }
 
 func (s *recorder) rebuild(ctx context.Context, l docker.Network) (topology.Network, error) {
-	n, err := wanted{id: l.ID, name: l.Name, options: l.Options, subnet: l.Subnet, ipRange: l.IPRange, gateway: l.Gateway, ipv6: l.IPv6, internal: l.Internal}.network()
+	n, err := listedNetwork(l)
 	if err != nil {
 		return n, err
 	}
@@ -172,7 +165,7 @@ func (s *recorder) endpoints(ctx context.Context, known map[string]topology.Netw
 			continue
 		}
 		listed[a.EndpointID] = a
-		if p, err := adoptable(n, a); err == nil {
+		if p, err := listedEndpoint(n, a); err == nil {
 			adopt = append(adopt, p)
 		}
 	}
@@ -195,25 +188,6 @@ func (s *recorder) endpoints(ctx context.Context, known map[string]topology.Netw
 		}
 	}
 	return nil
-}
-
-func adoptable(n topology.Network, a docker.Attachment) (topology.Endpoint, error) {
-	p := topology.Endpoint{ID: a.EndpointID, NetworkID: n.ID, IP: a.Address, Container: a.Container}
-	mac, err := net.ParseMAC(a.MAC)
-	if err != nil || !n.Subnet.Contains(a.Address) {
-		return p, fmt.Errorf("endpoint %.12s has no usable address", a.EndpointID)
-	}
-	p.MAC = topology.HardwareAddr(mac)
-	options := map[string]any{}
-	for k, v := range a.Options {
-		options[k] = v
-	}
-	said, err := policy.ParseEndpoint(stringOptions(options))
-	if err != nil {
-		return p, err
-	}
-	p.Role, p.Reason, err = n.RoleFor(a.Address, said.Role)
-	return p, err
 }
 
 // decide makes a candidate a gateway when the engine's record shows that its address was asked for.

@@ -57,7 +57,8 @@ func TestOf(t *testing.T) {
 
 func TestNearestWord(t *testing.T) {
 	words := []string{"docker", "crio", "podman"}
-	for given, want := range map[string]string{"dokcer": "docker", " Podman": "podman", "cri-o": "crio", "kubernetes": "", "": "", strings.Repeat("docker", 20): ""} {
+	for given, want := range map[string]string{"dokcer": "docker", " Podman": "podman", "cri-o": "crio",
+		"kubernetes": "", "": "", strings.Repeat("docker", 20): ""} {
 		if got := problem.Nearest(given, words); got != want {
 			t.Errorf("%q: got %q, want %q", given, got, want)
 		}
@@ -65,9 +66,11 @@ func TestNearestWord(t *testing.T) {
 }
 
 func TestVocabulary(t *testing.T) {
-	v := problem.Vocabulary{Keys: []string{"acme.mode", "acme.log.prefix", "mtu"}, Prefixes: []string{"acme."}, Names: []string{"acme"},
+	v := problem.Vocabulary{Keys: []string{"acme.mode", "acme.log.prefix", "mtu"}, Prefixes: []string{"acme."},
+		Names:   []string{"acme"},
 		Aliases: map[string]string{"loglevel": "acme.log.prefix"}}
-	for given, want := range map[string]string{"acme.mode": "acme.mode", "ACME-Mode": "acme.mode", "mode": "acme.mode", "acme.mdoe": "acme.mode",
+	for given, want := range map[string]string{"acme.mode": "acme.mode", "ACME-Mode": "acme.mode",
+		"mode": "acme.mode", "acme.mdoe": "acme.mode",
 		"log_prefix": "acme.log.prefix", "log.level": "acme.log.prefix", "mtv": "mtu", "nothing.like.it": "", strings.Repeat("mode", 30): ""} {
 		if got := v.Nearest(given); got != want {
 			t.Errorf("%q: got %q, want %q", given, got, want)

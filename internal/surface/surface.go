@@ -1,5 +1,5 @@
-// Package surface is the table of the surfaces on which users meet mcpnet. A row says what is true of one surface and not of
-// the others; another engine is another row.
+// Package surface is the table of the surfaces on which users meet mcpnet. A row says what is true of one surface
+// and not of the others; another engine is another row.
 package surface
 
 import (
@@ -23,12 +23,13 @@ func Root(named string) string { return cmp.Or(named, DefaultRoot) }
 // Surface is one row.
 type Surface struct {
 	Owner topology.Owner
-	// Dir is the directory of the surface's store below the root. The store of Docker's plugin is the root itself: a managed
-	// plugin has the root for itself.
+	// Dir is the directory of the surface's store below the root. The store of Docker's plugin is the root itself:
+	// a managed plugin has the root for itself.
 	Dir string
 	// Resident says that one process serves all calls and repairs what goes missing. Without it each call is a process.
 	Resident bool
-	// Later says that the engine's record shows after the start that an address was asked for. Without it the request has to.
+	// Later says that the engine's record shows after the start that an address was asked for. Without it the
+	// request has to.
 	Later bool
 	Words Words
 }

@@ -40,7 +40,8 @@ func TestStores(t *testing.T) {
 	if got := surface.Root(""); got != "/var/lib/mcpnet" {
 		t.Errorf("root without the variable: %s", got)
 	}
-	for s, want := range map[surface.Surface]string{surface.Docker: "/x", surface.CNI: "/x/cni", surface.Netavark: "/x/netavark"} {
+	for s, want := range map[surface.Surface]string{surface.Docker: "/x", surface.CNI: "/x/cni",
+		surface.Netavark: "/x/netavark"} {
 		if got := s.Store(surface.Root("/x")); got != want {
 			t.Errorf("%s: got %s, want %s", s.Owner, got, want)
 		}
@@ -54,19 +55,24 @@ func TestStores(t *testing.T) {
 
 // TestTranslate: whatever package policy says comes out in the surface's own words.
 func TestTranslate(t *testing.T) {
-	options := map[string]string{policy.KeyGateway: "10.9.9.9:80", policy.KeyBridge: "0", policy.KeyMTU: "1", "mcpnet.gatway": "x"}
+	options := map[string]string{policy.KeyGateway: "10.9.9.9:80", policy.KeyBridge: "0", policy.KeyMTU: "1",
+		"mcpnet.gatway": "x"}
 	_, err := policy.Parse(options)
 	problems, _ := problem.Of(err)
 	p, err := policy.Parse(map[string]string{policy.KeyGateway: "172.20.0.1:80"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	placed, _ := problem.Of(p.Validate(policy.Network{Subnet: netip.MustParsePrefix("172.20.0.0/16"), BridgeAddr: netip.MustParseAddr("172.20.0.1"), IPv6: true}))
+	placed, _ := problem.Of(p.Validate(policy.Network{Subnet: netip.MustParsePrefix("172.20.0.0/16"),
+		BridgeAddr: netip.MustParseAddr("172.20.0.1"), IPv6: true}))
 	problems = append(problems, placed...)
 	for s, want := range map[surface.Surface][]string{
-		surface.Docker:   {"com.docker.network.bridge.name=", "com.docker.network.driver.mtu=", "mcpnet.gatway=", "mean mcpnet.gateway?", "--ipv6:", "another --gateway"},
-		surface.Netavark: {"com.docker.network.bridge.name=", "com.docker.network.driver.mtu=", "mcpnet.gatway=", "mean mcpnet.gateway?", "--ipv6:", "another --gateway"},
-		surface.CNI:      {"bridge=", "mtu=", "policy.gatway=", "mean gateway?", "ipam.ranges:", "another ipam.gateway"},
+		surface.Docker: {"com.docker.network.bridge.name=", "com.docker.network.driver.mtu=", "mcpnet.gatway=",
+			"mean mcpnet.gateway?", "--ipv6:", "another --gateway"},
+		surface.Netavark: {"com.docker.network.bridge.name=", "com.docker.network.driver.mtu=", "mcpnet.gatway=",
+			"mean mcpnet.gateway?", "--ipv6:", "another --gateway"},
+		surface.CNI: {"bridge=", "mtu=", "policy.gatway=", "mean gateway?", "ipam.ranges:",
+			"another ipam.gateway"},
 	} {
 		text := s.Words.Translate(problems).Error()
 		for _, part := range want {

@@ -10,7 +10,8 @@ import (
 // policyPrefix begins the keys of the policy in package policy.
 const policyPrefix = "mcpnet."
 
-// Translate names problems of a policy or a network in the words of the surface. They come in those of Docker's command line.
+// Translate names problems of a policy or a network in the words of the surface. They come in those of Docker's
+// command line.
 func (w Words) Translate(problems problem.List) problem.List {
 	if w.PolicyPrefix == flags.PolicyPrefix {
 		return problems
