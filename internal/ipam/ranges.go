@@ -1,42 +1,43 @@
 package ipam
 
 import (
-	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 
 	"github.com/containernetworking/plugins/plugins/ipam/host-local/backend/allocator"
+	"go4.org/netipx"
 )
 
 // exclude cuts addresses out of ranges.
-func exclude(ranges allocator.RangeSet, addrs []netip.Addr) (allocator.RangeSet, error) {
-	out := ranges
-	for _, a := range addrs {
-		var cut allocator.RangeSet
-		for _, r := range out {
-			cut = append(cut, cutOut(r, a)...)
+func exclude(ranges allocator.RangeSet, addrs []netip.Addr) (out allocator.RangeSet, err error) {
+	for _, r := range ranges {
+		var b netipx.IPSetBuilder
+		b.AddRange(span(r))
+		for _, a := range addrs {
+			b.Remove(a)
 		}
-		out = cut
+		left, err := b.IPSet()
+		if err != nil {
+			return nil, fmt.Errorf("ipam %s: range %s: %w", HostLocal, r.String(), err)
+		}
+		for _, part := range left.Ranges() {
+			r.RangeStart, r.RangeEnd = part.From().AsSlice(), part.To().AsSlice()
+			out = append(out, r)
+		}
 	}
 	if len(out) == 0 {
-		return nil, BadConfig{"ipam.ranges", ranges.String(), "holds nothing but addresses of gateways: widen it", "a range with room for servers"}
+		return nil, BadConfig{"ipam.ranges", ranges.String(), "holds nothing but addresses of gateways: widen it",
+			"a range with room for servers"}
 	}
 	return out, nil
 }
 
-// cutOut gives what a range is without an address: itself, a shorter one, two, or none.
-func cutOut(r allocator.Range, a netip.Addr) (out allocator.RangeSet) {
-	if !r.Contains(net.IP(a.AsSlice())) {
-		return allocator.RangeSet{r}
-	}
-	before, after := r, r
-	before.RangeEnd, after.RangeStart = net.IP(a.Prev().AsSlice()), net.IP(a.Next().AsSlice())
-	for _, part := range []allocator.Range{before, after} {
-		if bytes.Compare(part.RangeStart.To4(), part.RangeEnd.To4()) <= 0 {
-			out = append(out, part)
-		}
-	}
-	return out
+// span is a range without what else the library keeps of it.
+func span(r allocator.Range) netipx.IPRange {
+	from, _ := netipx.FromStdIP(r.RangeStart)
+	to, _ := netipx.FromStdIP(r.RangeEnd)
+	return netipx.IPRangeFrom(from, to)
 }
 
 // include adds addresses of the subnet that lie outside the ranges.

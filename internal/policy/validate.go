@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 
+	"go4.org/netipx"
+
 	"github.com/mcpnet/mcpnet/internal/problem"
 )
 
@@ -68,7 +70,7 @@ func (n Network) gatewayProblems(addr netip.Addr) problem.List {
 		return nil
 	case addr == subnet.Addr():
 		wrong.Reason = "this is the subnet's network address"
-	case addr == broadcast(subnet):
+	case addr == netipx.PrefixLastIP(subnet):
 		wrong.Reason = "this is the subnet's broadcast address"
 	default:
 		return nil
@@ -82,13 +84,4 @@ func subnetProblem(subnet netip.Prefix, reason string) problem.Problem {
 		p.Value = subnet.String()
 	}
 	return p
-}
-
-// broadcast returns the last address of an IPv4 prefix.
-func broadcast(subnet netip.Prefix) netip.Addr {
-	a := subnet.Masked().Addr().As4()
-	for bit := subnet.Bits(); bit < 32; bit++ {
-		a[bit/8] |= 1 << (7 - bit%8)
-	}
-	return netip.AddrFrom4(a)
 }
