@@ -14,16 +14,16 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// driver answers the remote driver protocol with an engine. It never calls the Docker API: the engine that calls it
-// holds the container's lock.
+// driver answers the remote driver protocol. It never calls the Docker API, since Docker holds the container's lock
+// during each call.
 type driver struct {
 	log   *slog.Logger
 	ready chan struct{} // closed when engine or failure is set
 	// One of these is set before ready is closed.
 	engine  *engine.Engine
 	failure error
-	changed func()                      // asks for a look at the engine's list, later
-	forget  func(endpoint string) error // what mcpnet-runtime attested
+	changed func()                      // wakes the engine sync
+	forget  func(endpoint string) error // removes the endpoint's attestation
 }
 
 func newDriver(log *slog.Logger) *driver { return &driver{log: log, ready: make(chan struct{})} }
@@ -57,7 +57,7 @@ func (d *driver) call(name string, f func(context.Context, *engine.Engine) error
 	return nil
 }
 
-// GetCapabilities answers before the plugin is ready: the engine asks while it starts.
+// GetCapabilities answers before the plugin is ready, because the engine asks while it starts.
 func (d *driver) GetCapabilities() (*network.CapabilitiesResponse, error) {
 	return &network.CapabilitiesResponse{Scope: network.LocalScope, ConnectivityScope: network.LocalScope}, nil
 }
@@ -95,7 +95,7 @@ func (d *driver) CreateEndpoint(r *network.CreateEndpointRequest) (*network.Crea
 		}
 		made, err := e.CreateEndpoint(ctx, p)
 		if err == nil && r.Interface.MacAddress == "" {
-			// The engine refuses an answer to what it said itself.
+			// The engine refuses an answer that repeats its own value.
 			response.Interface = &network.EndpointInterface{MacAddress: made.MAC.String()}
 		}
 		return err
@@ -112,8 +112,8 @@ func (d *driver) DeleteEndpoint(r *network.DeleteEndpointRequest) error {
 	})
 }
 
-// Join gives a server no default route, and nobody docker_gwbridge: that would be full egress. A default route would
-// also let the engine ask the host's resolvers for the container.
+// Join gives a server no default route: with one the engine would ask the host's resolvers for the container. It gives
+// nobody an interface on docker_gwbridge, which is full egress.
 func (d *driver) Join(r *network.JoinRequest) (*network.JoinResponse, error) {
 	response := &network.JoinResponse{DisableGatewayService: true}
 	err := d.call("join", func(ctx context.Context, e *engine.Engine) error {
@@ -142,7 +142,7 @@ func (d *driver) Leave(r *network.LeaveRequest) error {
 	})
 }
 
-// EndpointInfo has nothing to tell.
+// EndpointInfo returns nothing.
 func (d *driver) EndpointInfo(*network.InfoRequest) (*network.InfoResponse, error) {
 	return &network.InfoResponse{Value: map[string]string{}}, nil
 }
@@ -150,7 +150,8 @@ func (d *driver) EndpointInfo(*network.InfoRequest) (*network.InfoResponse, erro
 // The calls below are for drivers that span hosts or publish ports.
 
 func (d *driver) AllocateNetwork(*network.AllocateNetworkRequest) (*network.AllocateNetworkResponse, error) {
-	return nil, errors.New("mcpnet: networks of a swarm are not supported: create the network with --scope local on each host")
+	return nil, errors.New("mcpnet: networks of a swarm are not supported: " +
+		"create the network with --scope local on each host")
 }
 
 func (d *driver) FreeNetwork(*network.FreeNetworkRequest) error { return nil }
@@ -180,25 +181,28 @@ func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Net
 			return n, nil
 		}
 	}
-	return topology.Network{}, fmt.Errorf("network %.12s: %w: the plugin's store was lost and the engine's list is not read yet; start the container again",
+	return topology.Network{}, fmt.Errorf("network %.12s: %w: the plugin's store was lost "+
+		"and the engine's list is not read yet; start the container again",
 		id, engine.ErrNoNetwork)
 }
 
-// describeTime is how long a gateway's start may wait for the engine's record of a network that was made just
-// before. On a busy machine two seconds were too few, and a gateway without a default route stays without until its
-// next start.
+// describeTime bounds how long a gateway's start waits for the engine's list to show a network that was made just
+// before. Two seconds were too few on a busy machine, and a gateway that starts without a default route gets one only
+// at its next start.
 const describeTime = 5 * time.Second
 
-// describedNetwork finds the network and, for an endpoint at a gateway's address, waits a moment for the range that
-// the engine assigns from: only with it the address proves that it was asked for, and only now a default route can
-// be given. The range is read elsewhere; this call asks the engine nothing.
-func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine, r *network.CreateEndpointRequest) (topology.Network, error) {
+// describedNetwork finds the network. For an endpoint at a gateway's address it waits for the range that the engine
+// assigns from: the range shows whether the address was asked for, and a default route can only be given now. The
+// engine sync reads the range; this call does not ask the engine.
+func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine,
+	r *network.CreateEndpointRequest) (topology.Network, error) {
 	n, err := findNetwork(ctx, e, r.NetworkID)
 	if err != nil || r.Interface == nil {
 		return n, err
 	}
 	address, _ := netip.ParsePrefix(r.Interface.Address)
-	for end := time.Now().Add(describeTime); n.Policy.IsGateway(address.Addr()) && !n.IPRange.IsValid() && time.Now().Before(end); {
+	for end := time.Now().Add(describeTime); n.Policy.IsGateway(address.Addr()) && !n.IPRange.IsValid() &&
+		time.Now().Before(end); {
 		d.changed()
 		time.Sleep(20 * time.Millisecond)
 		if n, err = findNetwork(ctx, e, r.NetworkID); err != nil {
@@ -208,8 +212,8 @@ func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine, r *netw
 	return n, nil
 }
 
-// needID refuses a request without the id of its network and, where it is about one, of its endpoint: an engine's
-// retry can come with fields missing, and no id names everything.
+// needID refuses a request without the id of its network or of its endpoint. The engine's retries can lack fields, and
+// an empty id must not match anything.
 func needID(ids ...string) error {
 	for i, id := range ids {
 		if id == "" {

@@ -12,15 +12,15 @@ import (
 
 type listeners []net.Listener
 
-// close removes the sockets too: Go unlinks a unix socket that it made.
+// close closes the listeners, which removes their sockets.
 func (l listeners) close() {
 	for _, one := range l {
 		one.Close()
 	}
 }
 
-// listen opens the driver's socket and, where it can, the alias. An alias that a living process serves is left to it:
-// plain "-d mcpnet" is then that engine's, and this plugin is reached under its full name.
+// listen opens the driver's socket and the alias. An alias that another process serves stays that process's: users reach
+// this plugin by its full name then.
 func listen(c config, log *slog.Logger) (listeners, error) {
 	own, err := listenUnix(c.socket)
 	if err != nil {
@@ -38,9 +38,10 @@ func listen(c config, log *slog.Logger) (listeners, error) {
 	return append(out, alias), nil
 }
 
-var errInUse = errors.New("another process serves this socket: only one engine of a machine can have the name mcpnet; stop that plugin first")
+var errInUse = errors.New("another process serves this socket: only one engine of a machine can have the name mcpnet; " +
+	"stop that plugin first")
 
-// listenUnix takes a socket's path, also from a process that died without removing it.
+// listenUnix opens a socket. It replaces the file of a process that died without removing it.
 func listenUnix(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)

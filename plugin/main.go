@@ -1,6 +1,6 @@
 // Command mcpnet-plugin is the Docker network driver: it serves the remote driver protocol, keeps the kernel as the
 // store says, and repairs rules that go missing. It runs as a managed plugin (see config.json) or as a service; as a
-// service it also repairs what the plugins for CNI and netavark made, and with -docker "" nothing but that.
+// service it also repairs networks of CNI and netavark, and with -docker "" only those.
 package main
 
 import (
@@ -30,7 +30,7 @@ const hostRun = "/host/run"
 
 type config struct {
 	socket, alias, store, dockerSocket, netns string
-	word                                      attest.Directory // of mcpnet-runtime
+	attestations                              attest.Directory
 	version, managed                          bool
 }
 
@@ -44,14 +44,16 @@ func parseFlags() config {
 	flag.StringVar(&c.alias, "alias", hostRun+"/docker/plugins/mcpnet.sock",
 		"`path` of a second socket, by which the engine finds the driver under the plain name mcpnet; empty: none")
 	flag.StringVar(&c.store, "store", surface.DefaultRoot, "`directory` of the networks and endpoints")
-	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock", "`path` of the engine's socket; empty: no driver for Docker")
+	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock",
+		"`path` of the engine's socket; empty: no driver for Docker")
 	flag.StringVar(&c.netns, "netns", "", "`path` of the network namespace to work in; empty: this process's own")
-	c.word = attest.In(filepath.Join(run, attest.Dir))
+	c.attestations = attest.In(filepath.Join(run, attest.Dir))
 	flag.BoolVar(&c.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "mcpnet-plugin is the Docker network driver \"mcpnet\". Docker starts it as a managed plugin.\n"+
-			"As a service it also repairs networks of CNI and netavark: mcpnet-plugin -docker \"\" does only that.\n"+
-			"The environment variable MCPNET_LOG (debug, info, warn, error) says how much it reports.\n\nOptions:\n")
+		fmt.Fprintf(flag.CommandLine.Output(),
+			"mcpnet-plugin is the Docker network driver \"mcpnet\". Docker starts it as a managed plugin.\n"+
+				"As a service it also repairs networks of CNI and netavark: mcpnet-plugin -docker \"\" does only that.\n"+
+				"The environment variable MCPNET_LOG (debug, info, warn, error) says how much it reports.\n\nOptions:\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -85,16 +87,16 @@ func logLevel() slog.Level {
 	return level
 }
 
-// run serves the socket at once, since the engine waits for it, and holds every call back until the kernel is what the
-// store says. On SIGTERM it goes and leaves rules and links standing.
+// run serves the socket at once, since the engine waits for it, but answers no call before the kernel is as the store
+// says. On SIGTERM it ends and leaves rules and links in place.
 func run(ctx context.Context, c config, log *slog.Logger) error {
 	if !c.managed {
-		if err := keep(ctx, c, log); err != nil {
+		if err := repairPerCall(ctx, c, log); err != nil {
 			return err
 		}
 	}
 	if c.dockerSocket == "" {
-		log.Info("mcpnet-plugin ready", "version", version.String(), "for", kept())
+		log.Info("mcpnet-plugin ready", "version", version.String(), "for", perCallOwners())
 		<-ctx.Done()
 		return nil
 	}
@@ -125,11 +127,11 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		return err
 	}
 	defer client.Close()
-	x := &examiner{engine: e, docker: client, word: c.word, log: log}
-	s := newRecorder(e, client, x, log)
-	d.serve(e, s.wake.ring, c.word.Forget)
+	evidence := &recordCollector{engine: e, docker: client, attestations: c.attestations, log: log}
+	s := newEngineSync(e, client, evidence, log)
+	d.serve(e, s.wake.notify, c.attestations.Forget)
 	go e.Watch(ctx)
-	go x.follow(ctx)
+	go evidence.watch(ctx)
 	go s.run(ctx)
 
 	log.Info("mcpnet-plugin ready", "version", version.String())
@@ -144,13 +146,13 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 	}
 }
 
-// waitRefusing keeps answering every call with the reason why nothing works: a plugin that only died would show the
-// user nothing but a broken connection.
+// waitRefusing answers every call with the reason why nothing works. If the plugin ended, the user would only see a
+// broken connection.
 func waitRefusing(ctx context.Context, d *driver, cause error) error {
 	d.refuse(cause)
 	<-ctx.Done()
 	return cause
 }
 
-// callTime bounds every call of the engine, which itself may wait for ever, with a container's lock held.
+// callTime bounds every call. The engine holds the container's lock meanwhile, and does not bound it.
 const callTime = 9 * time.Second

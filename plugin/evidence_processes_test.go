@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestNextLook: a container that starts at once is found at once, and one that never starts costs no look more than every
-// endpoint does.
+// TestNextLook: a container that starts at once is found at once, and one that never starts costs no look more than
+// every endpoint does.
 func TestNextLook(t *testing.T) {
 	var looks []time.Duration
 	for at := time.Duration(0); at < time.Minute; at += nextLook(at) {
@@ -14,14 +14,14 @@ func TestNextLook(t *testing.T) {
 	}
 	for i, at := range looks[1:] {
 		pause := at - looks[i]
-		if pause < hurry || pause > round || pause > hurry && pause > looks[i]/4 {
+		if pause < minInterval || pause > maxInterval || pause > minInterval && pause > looks[i]/4 {
 			t.Errorf("after %v the next look is %v later", looks[i], pause)
 		}
 	}
 	if n := len(looks); n > 30 {
 		t.Errorf("%d looks in a minute at an endpoint that is never decided", n)
 	}
-	if last := nextLook(time.Hour); last != round {
-		t.Errorf("after an hour the next look is %v later, want %v", last, round)
+	if last := nextLook(time.Hour); last != maxInterval {
+		t.Errorf("after an hour the next look is %v later, want %v", last, maxInterval)
 	}
 }

@@ -11,14 +11,13 @@ import (
 	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
-// keep watches over the networks that the plugins for CNI and netavark made, until the context ends. Those plugins are a
-// process for each call and do without it; with it, rules that go missing are back in milliseconds, and
-// mcpnet.caps.mode=enforce is possible.
-func keep(ctx context.Context, c config, log *slog.Logger) error {
+// repairPerCall repairs the networks of surfaces that start a process for each call, until the context ends. Those
+// plugins work without it. With it, lost rules are back in milliseconds, and mcpnet.caps.mode=enforce is possible.
+func repairPerCall(ctx context.Context, c config, log *slog.Logger) error {
 	for _, s := range surface.PerCall() {
 		log := log.With("surface", s.Owner)
-		w := newWatchman(log, c.word)
-		e, err := engine.Open(ctx, engine.Config{StoreDir: s.Store(c.store), NetNS: c.netns, Owner: s.Owner, Shared: true, Log: log})
+		e, err := engine.Open(ctx, engine.Config{StoreDir: s.Store(c.store), NetNS: c.netns, Owner: s.Owner,
+			Shared: true, Log: log})
 		if err != nil {
 			return fmt.Errorf("%s networks: %w", s.Owner, err)
 		}
@@ -26,7 +25,7 @@ func keep(ctx context.Context, c config, log *slog.Logger) error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("%s networks: %w", s.Owner, err), e.Close())
 		}
-		go w.run(ctx, e)
+		go newProcessCollector(log, c.attestations).run(ctx, e)
 		go func() {
 			defer e.Close()
 			defer leave()
@@ -39,8 +38,8 @@ func keep(ctx context.Context, c config, log *slog.Logger) error {
 	return nil
 }
 
-// kept names the surfaces whose networks the service repairs.
-func kept() string {
+// perCallOwners names the surfaces that repairPerCall serves.
+func perCallOwners() string {
 	var names []string
 	for _, s := range surface.PerCall() {
 		names = append(names, string(s.Owner))

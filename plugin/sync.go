@@ -20,33 +20,35 @@ const (
 	// syncPause parts two looks and so gathers a burst of changes: fifty containers that start make one look, not
 	// fifty.
 	syncPause = 100 * time.Millisecond
-	// syncAgain is when a second look follows an event: the engine tells it before its list shows it.
+	// syncAgain is when a second look follows an event. The engine reports an event before its list shows it.
 	syncAgain = time.Second
 	// syncTime bounds one look.
 	syncTime = 10 * time.Second
-	// orphanAge is how long an endpoint may be missing from the engine's list before it is taken for a left-over.
+	// orphanAge is how long an endpoint may be missing from the engine's list before it counts as a left-over.
 	orphanAge = 2 * time.Minute
 )
 
-// recorder learns from the engine's list, beside the driver's calls, what those do not say.
-type recorder struct {
+// engineSync keeps the driver's networks and endpoints in step with the engine's list, which says what the driver's
+// calls do not: names, ranges, and whether an address was asked for.
+type engineSync struct {
 	engine   *engine.Engine
 	docker   *docker.Client
-	examiner *examiner
+	evidence *recordCollector
 	log      *slog.Logger
-	wake     bell
-	// missing is since when an endpoint or a network is not in the engine's list, by id.
+	wake     notifier
+	// missing is since when the engine's list lacks an endpoint or a network, by id.
 	missing   map[string]time.Time
 	collected bool
 }
 
-func newRecorder(e *engine.Engine, c *docker.Client, x *examiner, log *slog.Logger) *recorder {
-	return &recorder{engine: e, docker: c, examiner: x, log: log, wake: newBell(), missing: map[string]time.Time{}}
+func newEngineSync(e *engine.Engine, c *docker.Client, evidence *recordCollector, log *slog.Logger) *engineSync {
+	return &engineSync{engine: e, docker: c, evidence: evidence, log: log, wake: newNotifier(),
+		missing: map[string]time.Time{}}
 }
 
-func (s *recorder) run(ctx context.Context) {
+func (s *engineSync) run(ctx context.Context) {
 	go s.follow(ctx)
-	s.wake.ring()
+	s.wake.notify()
 	tick := time.NewTicker(syncInterval)
 	defer tick.Stop()
 	for {
@@ -58,23 +60,23 @@ func (s *recorder) run(ctx context.Context) {
 		}
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("engine's list", "error", err)
-			time.AfterFunc(time.Second, s.wake.ring)
+			time.AfterFunc(time.Second, s.wake.notify)
 		}
 		time.Sleep(syncPause)
 	}
 }
 
-// follow keeps the engine's events coming. An engine that starts answers none yet.
-func (s *recorder) follow(ctx context.Context) {
-	again := time.AfterFunc(syncAgain, s.wake.ring)
+// follow wakes the loop at each event of the engine. It asks again when the engine restarts.
+func (s *engineSync) follow(ctx context.Context) {
+	again := time.AfterFunc(syncAgain, s.wake.notify)
 	changed := func() {
-		s.wake.ring()
+		s.wake.notify()
 		again.Reset(syncAgain)
 	}
 	for ctx.Err() == nil {
 		err := s.docker.Changes(ctx, changed)
 		s.log.Debug("engine's events", "error", err)
-		s.wake.ring()
+		s.wake.notify()
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -82,15 +84,16 @@ func (s *recorder) follow(ctx context.Context) {
 	}
 }
 
-func (s *recorder) look(ctx context.Context) error {
+func (s *engineSync) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTime)
 	defer cancel()
 	all, err := s.docker.Networks(ctx, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
-	listed := slices.DeleteFunc(slices.Clone(all), func(n docker.Network) bool { return !request.IsDockerDriver(n.Driver) })
-	// The start of a gateway may wait for this, and for nothing of what follows.
+	listed := slices.DeleteFunc(slices.Clone(all),
+		func(n docker.Network) bool { return !request.IsDockerDriver(n.Driver) })
+	// The start of a gateway may wait for networks to be described, so this comes first.
 	known, err := s.networks(ctx, listed)
 	if err != nil {
 		return err
@@ -102,7 +105,7 @@ func (s *recorder) look(ctx context.Context) error {
 	if err := s.endpoints(ctx, known, attachments); err != nil {
 		return err
 	}
-	if err := s.examiner.examine(ctx, attachments); err != nil {
+	if err := s.evidence.judge(ctx, attachments); err != nil {
 		return err
 	}
 	s.forgetNetworks(ctx, known, all)
@@ -114,7 +117,7 @@ func (s *recorder) look(ctx context.Context) error {
 }
 
 // networks rebuilds networks that the store lacks, and records what the engine tells of the others.
-func (s *recorder) networks(ctx context.Context, listed []docker.Network) (map[string]topology.Network, error) {
+func (s *engineSync) networks(ctx context.Context, listed []docker.Network) (map[string]topology.Network, error) {
 	have, err := s.engine.Networks(ctx)
 	if err != nil {
 		return nil, err
@@ -147,7 +150,7 @@ func (s *recorder) networks(ctx context.Context, listed []docker.Network) (map[s
 	return known, nil
 }
 
-func (s *recorder) rebuild(ctx context.Context, l docker.Network) (topology.Network, error) {
+func (s *engineSync) rebuild(ctx context.Context, l docker.Network) (topology.Network, error) {
 	n, err := listedNetwork(l)
 	if err != nil {
 		return n, err
@@ -155,8 +158,10 @@ func (s *recorder) rebuild(ctx context.Context, l docker.Network) (topology.Netw
 	return n, s.engine.RebuildNetwork(ctx, n)
 }
 
-// endpoints adopts what the store lacks, decides about candidates, and forgets what the engine does not know.
-func (s *recorder) endpoints(ctx context.Context, known map[string]topology.Network, attachments []docker.Attachment) error {
+// endpoints adopts endpoints that the store lacks, decides about candidates, and removes endpoints that the engine does
+// not know.
+func (s *engineSync) endpoints(ctx context.Context, known map[string]topology.Network,
+	attachments []docker.Attachment) error {
 	var adopt []topology.Endpoint
 	listed := map[string]docker.Attachment{}
 	for _, a := range attachments {
@@ -191,11 +196,12 @@ func (s *recorder) endpoints(ctx context.Context, known map[string]topology.Netw
 }
 
 // decide makes a candidate a gateway when the engine's record shows that its address was asked for.
-func (s *recorder) decide(ctx context.Context, p topology.Endpoint, a docker.Attachment) error {
+func (s *engineSync) decide(ctx context.Context, p topology.Endpoint, a docker.Attachment) error {
 	reason := ""
 	if p.Role == topology.RoleCandidate {
 		if a.Asked {
-			return s.engine.Promote(ctx, p.NetworkID, p.ID, fmt.Sprintf("address %s was asked for (container %s)", p.IP, a.Container))
+			return s.engine.Promote(ctx, p.NetworkID, p.ID,
+				fmt.Sprintf("address %s was asked for (container %s)", p.IP, a.Container))
 		}
 		reason = fmt.Sprintf("address %s is a gateway's, but the engine assigned it by itself: nothing passes. "+
 			"Start this container with another address (--ip), and keep the gateway's outside --ip-range", p.IP)
@@ -203,9 +209,9 @@ func (s *recorder) decide(ctx context.Context, p topology.Endpoint, a docker.Att
 	return s.engine.Annotate(ctx, p.NetworkID, p.ID, a.Container, reason)
 }
 
-// forgetNetworks removes networks that the engine does not list under any driver's name: the plugin was killed while it
-// made or removed them, and the engine repeats neither.
-func (s *recorder) forgetNetworks(ctx context.Context, known map[string]topology.Network, all []docker.Network) {
+// forgetNetworks removes networks that the engine lists under no driver's name. The plugin was killed while it made or
+// removed them, and the engine repeats neither call.
+func (s *engineSync) forgetNetworks(ctx context.Context, known map[string]topology.Network, all []docker.Network) {
 	for id, n := range known {
 		if slices.ContainsFunc(all, func(l docker.Network) bool { return l.ID == id }) {
 			delete(s.missing, id)
@@ -218,8 +224,8 @@ func (s *recorder) forgetNetworks(ctx context.Context, known map[string]topology
 	}
 }
 
-// orphaned tells, once, that an object has been missing from the engine's list for long enough.
-func (s *recorder) orphaned(id string) bool {
+// orphaned reports, once, that the engine's list has lacked an object for long enough.
+func (s *engineSync) orphaned(id string) bool {
 	since, ok := s.missing[id]
 	if !ok {
 		s.missing[id] = time.Now()
@@ -232,10 +238,10 @@ func (s *recorder) orphaned(id string) bool {
 	return true
 }
 
-func (s *recorder) forget(ctx context.Context, p topology.Endpoint) error {
+func (s *engineSync) forget(ctx context.Context, p topology.Endpoint) error {
 	if !s.orphaned(p.ID) {
 		return nil
 	}
 	s.log.Info("endpoint removed: the engine does not know it", "endpoint", p.ID, "address", p.IP.String())
-	return errors.Join(s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID), s.examiner.word.Forget(p.ID))
+	return errors.Join(s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID), s.evidence.attestations.Forget(p.ID))
 }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
+	"github.com/mcpnet/mcpnet/internal/attest"
+	"github.com/mcpnet/mcpnet/internal/docker"
+	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// recordTime bounds one inspect. Docker does not answer while it works on the container, and all other containers wait.
+const recordTime = 500 * time.Millisecond
+
+// recordCollector collects evidence about the containers of Docker's endpoints (P10): attestations and Docker's record.
+type recordCollector struct {
+	engine       *engine.Engine
+	docker       *docker.Client
+	attestations attest.Directory
+	log          *slog.Logger
+	// records hold Docker's record of each endpoint's container. A record does not change while the container runs, and
+	// the endpoint does not outlive that run.
+	records map[string]admission.Record
+}
+
+// watch admits an endpoint as soon as mcpnet-runtime attests its container, until the context ends.
+func (c *recordCollector) watch(ctx context.Context) {
+	watchAttestations(ctx, c.attestations, c.log, func(endpoint string) {
+		if err := c.admitAttested(ctx, endpoint); err != nil {
+			c.log.Warn("attestation", "error", err)
+		}
+	})
+}
+
+func (c *recordCollector) admitAttested(ctx context.Context, endpoint string) error {
+	if endpoint == "" {
+		return nil // only the surfaces without a resident process send notifications without an endpoint
+	}
+	a, ok, err := c.attestations.Attested(endpoint)
+	if err != nil || !ok {
+		return err
+	}
+	networks, err := c.engine.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(networks, func(n topology.Network) bool { return n.ID == a.Network })
+	if i < 0 {
+		return nil // the network belongs to another surface
+	}
+	judged := admission.Evidence{Attested: &a.Caps}.Judge(networks[i].Policy.Caps)
+	if judged.State != topology.Conforms {
+		return nil
+	}
+	return c.engine.Admit(ctx, a.Network, endpoint, judged)
+}
+
+// judge admits or quarantines every endpoint by all evidence there is.
+func (c *recordCollector) judge(ctx context.Context, attachments []docker.Attachment) error {
+	examined, err := c.engine.Examined(ctx)
+	if err != nil {
+		return err
+	}
+	listed := map[string]docker.Attachment{}
+	for _, a := range attachments {
+		listed[a.EndpointID] = a
+	}
+	running := map[string]admission.Record{}
+	for _, e := range examined {
+		a, ok := listed[e.Endpoint.ID]
+		if !ok || !a.Running {
+			continue
+		}
+		evidence := c.evidence(ctx, e, a)
+		if evidence.Record != nil {
+			running[e.Endpoint.ID] = *evidence.Record
+		}
+		judged := evidence.Judge(e.Network.Policy.Caps)
+		if judged.State == topology.AdmissionWaiting || judged == e.Endpoint.Admission {
+			continue // without new evidence the last judgement stands
+		}
+		if err := c.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, judged); err != nil {
+			return err
+		}
+	}
+	c.records = running
+	return nil
+}
+
+func (c *recordCollector) evidence(ctx context.Context, e engine.Examined, a docker.Attachment) admission.Evidence {
+	evidence := admission.Evidence{Networks: a.Others, Sharers: a.Sharers, Attested: c.attestedCaps(a)}
+	if evidence.Attested != nil {
+		return evidence
+	}
+	record, known := c.records[e.Endpoint.ID]
+	if !known {
+		ctx, cancel := context.WithTimeout(ctx, recordTime)
+		defer cancel()
+		var err error
+		if record, err = c.docker.Record(ctx, a.ContainerID); err != nil {
+			c.log.Debug("engine's record", "container", a.Container, "error", err)
+			return evidence
+		}
+	}
+	evidence.Record = &record
+	return evidence
+}
+
+// attestedCaps are the capabilities that mcpnet-runtime attests for the endpoint. A container that was not on an mcpnet
+// network when it started has no endpoint in its attestation.
+func (c *recordCollector) attestedCaps(a docker.Attachment) *policy.Caps {
+	attested, ok, err := c.attestations.Attested(a.EndpointID)
+	if err != nil {
+		c.log.Warn("attestation", "container", a.Container, "error", err)
+	}
+	if ok {
+		return &attested.Caps
+	}
+	hardened, ok, err := c.attestations.Hardened(a.ContainerID)
+	if err != nil {
+		c.log.Warn("attestation", "container", a.Container, "error", err)
+	}
+	if ok {
+		return &hardened.Caps
+	}
+	return nil
+}
