@@ -19,8 +19,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Docker gives an OCI runtime neither names nor labels nor networks. Its own record of a container lies beside the files
-// that it mounts into each: DIR/containers/ID/{hostname,hosts,resolv.conf}.
+// Docker gives an OCI runtime neither names nor labels nor networks. Its own record of a container lies beside the
+// files that it mounts into each: DIR/containers/ID/{hostname,hosts,resolv.conf}.
 
 // defaultDockerRoot is the engine's directory where nothing tells another.
 const defaultDockerRoot = "/var/lib/docker"
@@ -47,9 +47,10 @@ func findRecord(d *oci.Document, id string) (r record, ok bool, err error) {
 		return r, false, err
 	}
 	roots := []string{}
-	for _, place := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"} {
-		containers := filepath.Dir(filepath.Dir(sources[place]))
-		if root := filepath.Dir(containers); filepath.Base(containers) == "containers" && !slices.Contains(roots, root) {
+	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/hostname"} {
+		containers := filepath.Dir(filepath.Dir(sources[file]))
+		if root := filepath.Dir(containers); filepath.Base(containers) == "containers" &&
+			!slices.Contains(roots, root) {
 			roots = append(roots, root)
 		}
 	}
@@ -86,27 +87,27 @@ func readRecord(root, id string) (record, error) {
 	return r, nil
 }
 
-// plain are network modes that are never an mcpnet network.
-var plain = []string{"", "default", "bridge", "host", "none"}
+// otherModes are network modes that are never an mcpnet network.
+var otherModes = []string{"", "default", "bridge", "host", "none"}
 
-// place finds the container's mcpnet networks. A document that cannot be read is no reason to stop containers of other networks:
-// start looks again, at the wires that are there by then.
-func (r record) place() (place, error) {
+// attachment finds the container's mcpnet networks. A document that cannot be read does not stop containers of other
+// networks: start looks again, at the wires that are there by then.
+func (r record) attachment() (attachment, error) {
 	owner, err := r.owner()
 	if err != nil {
-		return place{}, err
+		return attachment{}, err
 	}
-	p := owner.named()
-	if len(p.servers()) == 0 {
-		return p, nil
+	a := owner.named()
+	if len(a.servers()) == 0 {
+		return a, nil
 	}
 	switch {
 	case owner.id != r.id:
-		p.problems = append(p.problems, fmt.Sprintf("shares the network namespace of container %.12s", owner.id))
-	case len(owner.networks) > 1 && p.enforced():
-		p.problems = append(p.problems, fmt.Sprintf("is on %d networks", len(owner.networks)))
+		a.problems = append(a.problems, fmt.Sprintf("shares the network namespace of container %.12s", owner.id))
+	case len(owner.networks) > 1 && a.enforced():
+		a.problems = append(a.problems, fmt.Sprintf("is on %d networks", len(owner.networks)))
 	}
-	return p, nil
+	return a, nil
 }
 
 // mostSharers bounds a chain of containers of which each joins the network namespace of the next. Docker does not.
@@ -125,63 +126,67 @@ func (r record) owner() (record, error) {
 		}
 		r = next
 	}
-	return r, fmt.Errorf("network namespace of container %.12s: too many containers share it, each that of the next", r.id)
+	return r, fmt.Errorf("network namespace of container %.12s: too many containers share it, "+
+		"each that of the next", r.id)
 }
 
 const (
-	// nameTime is how long a network that was just made may take to get the name that the user knows it by: Docker tells a
-	// driver only its id.
+	// nameTime is how long a network that was just made may take to get the name that the user knows it by: Docker
+	// tells a driver only its id.
 	nameTime  = 3 * time.Second
 	namePause = 30 * time.Millisecond
 )
 
 // named finds the container's networks among mcpnet's.
-func (r record) named() (p place) {
+func (r record) named() (a attachment) {
 	wanted := maps.Clone(r.networks)
 	if len(wanted) == 0 {
 		wanted = map[string]endpointRecord{r.mode: {}}
 	}
-	for _, name := range plain {
+	for _, name := range otherModes {
 		delete(wanted, name)
 	}
 	for end := time.Now().Add(nameTime); len(wanted) > 0; time.Sleep(namePause) {
 		var unnamed bool
-		if p, unnamed = match(wanted, r.known()); !unnamed || time.Now().After(end) {
+		if a, unnamed = match(wanted, r.known()); !unnamed || time.Now().After(end) {
 			break
 		}
 	}
-	return p
+	return a
 }
 
-// match finds networks of a container by what the user wrote. It says unnamed if one that has no name yet could be one that
-// was not found.
-func match(wanted map[string]endpointRecord, all []store.Network) (p place, unnamed bool) {
+// match finds networks of a container by what the user wrote. unnamed reports that a network without a name yet could be
+// one that was not found.
+func match(wanted map[string]endpointRecord, all []store.Network) (a attachment, unnamed bool) {
 	nameless := slices.ContainsFunc(all, func(n store.Network) bool { return n.Name == "" })
 	for name, e := range wanted {
-		before := len(p.members)
+		before := len(a.endpoints)
 		for _, n := range all {
 			if e.isOn(name, n) {
-				p.members = append(p.members, member{network: n.Network, trusted: e.isGateway(n)})
+				a.endpoints = append(a.endpoints, endpoint{network: n.Network, trusted: e.isGateway(n)})
 			}
 		}
-		unnamed = unnamed || (nameless && len(p.members) == before)
+		unnamed = unnamed || (nameless && len(a.endpoints) == before)
 	}
-	return p, unnamed
+	return a, unnamed
 }
 
 // partialID is the fewest digits of an id that people write.
 const partialID = 4
 
-// isOn tells whether a network of the record is one of mcpnet's: by its id, its name, or the part of its id that the user wrote.
+// isOn reports whether a network of the record is one of mcpnet's: by its id, its name, or the part of its id that
+// the user wrote.
 func (e endpointRecord) isOn(name string, n store.Network) bool {
-	return n.ID == e.NetworkID || n.ID == name || n.Name == name || (len(name) >= partialID && strings.HasPrefix(n.ID, name))
+	return n.ID == e.NetworkID || n.ID == name || n.Name == name ||
+		(len(name) >= partialID && strings.HasPrefix(n.ID, name))
 }
 
 // known are all networks of Docker's plugin whose documents can be read.
 func (r record) known() (all []store.Network) {
 	for _, s := range stores(r.root) {
 		networks, _ := s.Networks()
-		all = append(all, slices.DeleteFunc(networks, func(n store.Network) bool { return n.Owner != topology.OwnerDocker })...)
+		all = append(all, slices.DeleteFunc(networks,
+			func(n store.Network) bool { return n.Owner != topology.OwnerDocker })...)
 	}
 	return all
 }

@@ -13,13 +13,14 @@ import (
 func hook(args []string, in io.Reader, out io.Writer) error {
 	verbs := map[string]func(io.Reader, io.Writer) error{"precreate": precreate, "verify": verify}
 	if len(args) != 1 || verbs[args[0]] == nil {
-		return fmt.Errorf("hook %s: accepted: hook precreate, hook verify; see mcpnet-runtime --help", strings.Join(args, " "))
+		return fmt.Errorf("hook %s: accepted: hook precreate, hook verify; see mcpnet-runtime --help",
+			strings.Join(args, " "))
 	}
 	return verbs[args[0]](in, out)
 }
 
-// precreate hardens the configuration of a container that Podman is about to make. That of a container off mcpnet networks
-// comes out as it went in.
+// precreate hardens the configuration of a container that Podman is about to make. That of a container off mcpnet
+// networks comes out as it went in.
 func precreate(in io.Reader, out io.Writer) error {
 	data, err := io.ReadAll(in)
 	if err != nil {
@@ -33,14 +34,14 @@ func precreate(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var p place
+	var a attachment
 	if path != "" {
-		if p, err = placeIn(path, stores("")); err != nil {
+		if a, err = attachmentIn(path, stores("")); err != nil {
 			return err
 		}
 	}
-	if p.concerned(true) {
-		if data, err = hardened(d, p); err != nil {
+	if a.concerned(true) {
+		if data, err = hardened(d, a); err != nil {
 			return err
 		}
 	}
@@ -49,25 +50,26 @@ func precreate(in io.Reader, out io.Writer) error {
 }
 
 // hardened is the configuration of a container on an mcpnet network as it may be.
-func hardened(d *oci.Document, p place) ([]byte, error) {
+func hardened(d *oci.Document, a attachment) ([]byte, error) {
 	problems, err := d.Breaches()
 	if err != nil {
 		return nil, err
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("the container%s %s: start it without --privileged and host namespaces", p.where(), strings.Join(problems, "; "))
+		return nil, fmt.Errorf("the container%s %s: start it without --privileged and host namespaces",
+			a.networks(), strings.Join(problems, "; "))
 	}
-	if err := d.Harden(p.allowed()); err != nil {
+	if err := d.Harden(a.allowed()); err != nil {
 		return nil, err
 	}
-	if err := admit(d, p, "of Podman"); err != nil {
+	if err := admit(d, a, "of Podman"); err != nil {
 		return nil, err
 	}
 	return d.Bytes()
 }
 
-// verify fails when a container on an mcpnet network holds more than the policy allows. Its configuration cannot be changed
-// any more (OCI runtime specification, runtime.md "Lifecycle", step 2), so that it must not start.
+// verify fails when a container on an mcpnet network holds more than the policy allows. Its configuration cannot be
+// changed any more (OCI runtime specification, runtime.md "Lifecycle", step 2), so that it must not start.
 func verify(in io.Reader, _ io.Writer) error {
 	data, err := io.ReadAll(in)
 	if err != nil {
@@ -81,13 +83,14 @@ func verify(in io.Reader, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p, err := placeIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, s.ID))
+	a, err := attachmentIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, s.ID))
 	if err != nil {
 		return err
 	}
-	excess, err := p.excess(d)
+	excess, err := a.excess(d)
 	if err == nil && len(excess) > 0 {
-		err = fmt.Errorf("container %.12s%s %s: start it with mcpnet-runtime, or with the precreate hook", s.ID, p.where(), strings.Join(excess, "; "))
+		err = fmt.Errorf("container %.12s%s %s: start it with mcpnet-runtime, or with the precreate hook", s.ID,
+			a.networks(), strings.Join(excess, "; "))
 	}
 	return err
 }

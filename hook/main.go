@@ -1,6 +1,6 @@
-// Command mcpnet-runtime stands between a container engine and its OCI runtime: it takes from containers on mcpnet networks
-// the capabilities that the policy does not name, sets no_new_privileges, and becomes the real runtime. It is also the
-// precreate hook of Podman, and a hook that verifies what others may have changed.
+// Command mcpnet-runtime stands between a container engine and its OCI runtime: it takes from containers on mcpnet
+// networks the capabilities that the policy does not name, sets no_new_privileges, and becomes the real runtime. It
+// is also the precreate hook of Podman, and a hook that verifies what others may have changed.
 package main
 
 import (

@@ -11,8 +11,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
 
-// word is where the deciding process looks for what this one knows.
-var word = attest.In("/run/" + attest.Dir)
+// attestations are what the runtime attests of containers, for the process that admits them.
+var attestations = attest.In("/run/" + attest.Dir)
 
 // wrapper acts on one call of an engine.
 type wrapper struct {
@@ -39,18 +39,18 @@ func (w wrapper) intercept() error {
 
 // create hardens a bundle before the real runtime reads it.
 func (w wrapper) create() error {
-	d, p, err := w.read()
-	if err != nil || !p.concerned(w.selective) {
+	d, a, err := w.read()
+	if err != nil || !a.concerned(w.selective) {
 		return err
 	}
 	problems, err := d.Breaches()
 	if err != nil {
 		return err
 	}
-	if problems = append(problems, p.problems...); len(problems) > 0 {
-		return w.refuse(p, problems)
+	if problems = append(problems, a.problems...); len(problems) > 0 {
+		return w.refuse(a, problems)
 	}
-	if err := d.Harden(p.allowed()); err != nil {
+	if err := d.Harden(a.allowed()); err != nil {
 		return err
 	}
 	return d.Write()
@@ -58,30 +58,31 @@ func (w wrapper) create() error {
 
 // restore refuses containers whose processes come out of a checkpoint, with the capabilities that they had.
 func (w wrapper) restore() error {
-	_, p, err := w.read()
-	if err != nil || !p.concerned(w.selective) {
+	_, a, err := w.read()
+	if err != nil || !a.concerned(w.selective) {
 		return err
 	}
-	return w.refuse(p, []string{"comes from a checkpoint, which says itself what its processes hold: start it anew"})
+	return w.refuse(a, []string{"comes from a checkpoint, which says itself what its processes hold: start it anew"})
 }
 
-// read reads the bundle of a container that is to be made, and finds its place.
-func (w wrapper) read() (*oci.Document, place, error) {
+// read reads the bundle of a container that is to be made, and finds its attachment.
+func (w wrapper) read() (*oci.Document, attachment, error) {
 	d, err := oci.Read(w.call.Config())
 	if err != nil {
-		return nil, place{}, fmt.Errorf("bundle: %w", err)
+		return nil, attachment{}, fmt.Errorf("bundle: %w", err)
 	}
-	p, err := placeOf(d, w.call.ID())
-	return d, p, err
+	a, err := attachmentOf(d, w.call.ID())
+	return d, a, err
 }
 
-func (w wrapper) refuse(p place, problems []string) error {
-	return fmt.Errorf("container %.12s%s %s. Remedy: start it without --privileged, host namespaces (--network, --pid, --ipc, --uts host) and "+
-		"--network container:…, on one network, or off mcpnet networks", w.call.ID(), p.where(), strings.Join(problems, "; "))
+func (w wrapper) refuse(a attachment, problems []string) error {
+	return fmt.Errorf("container %.12s%s %s. Remedy: start it without --privileged, host namespaces (--network, --pid, "+
+		"--ipc, --uts host) and --network container:…, on one network, or off mcpnet networks",
+		w.call.ID(), a.networks(), strings.Join(problems, "; "))
 }
 
-// exec holds a process that is executed later to what its container was hardened to. Engines describe it by themselves, with
-// what they know of the container.
+// exec hardens a process that is executed later as its container was hardened. Engines make its document from what they
+// know of the container, which is not what the runtime made of it.
 func (w wrapper) exec() error {
 	_, d, err := w.container()
 	if err != nil {
@@ -140,14 +141,14 @@ func (w wrapper) container() (oci.State, *oci.Document, error) {
 	return s, d, nil
 }
 
-// start is the last moment before a container's own program runs, and on every engine one at which its interfaces are
-// there. Where the policy is enforced a container that does not conform stops here; one that conforms is attested.
+// start is the last call before a container's own program runs, and on every engine the interfaces are there by
+// then. It attests a container that conforms, and refuses one that does not where the policy is enforced.
 func (w wrapper) start() error {
 	s, d, err := w.container()
 	if err != nil {
 		return err
 	}
-	p, err := placeIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, w.call.ID()))
+	a, err := attachmentIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, w.call.ID()))
 	if err != nil {
 		return err
 	}
@@ -156,48 +157,50 @@ func (w wrapper) start() error {
 		return err
 	}
 	if hardened { // it may be connected to an mcpnet network later
-		if err := leave(word.Harden(attest.Hardened{Container: w.call.ID(), Caps: allowed})); err != nil {
+		if err := explain(attestations.Harden(attest.Hardened{Container: w.call.ID(), Caps: allowed})); err != nil {
 			return err
 		}
 	}
 	if w.selective && !hardened {
-		if err := missed(d, p, w.call.ID()); err != nil {
+		if err := missed(d, a, w.call.ID()); err != nil {
 			return err
 		}
 	}
-	return admit(d, p, w.call.ID())
+	return admit(d, a, w.call.ID())
 }
 
-// missed stops a server that was not known to be one when it was created, so that it holds what it was not to hold. Whatever
-// the network's mode is: a default runtime that lets such a container pass would be none.
-func missed(d *oci.Document, p place, id string) error {
-	excess, err := p.excess(d)
+// missed stops a server that was not known to be one at create, so that nothing hardened it. It does so in every
+// mode of the network: a default runtime that lets such a container start would protect nothing.
+func missed(d *oci.Document, a attachment, id string) error {
+	excess, err := a.excess(d)
 	if err == nil && len(excess) > 0 {
-		err = fmt.Errorf("container %.12s%s was not known to be on an mcpnet network when it was created, and %s. Remedy: start it once more, or with --runtime mcpnet",
-			id, p.where(), strings.Join(excess, "; "))
+		err = fmt.Errorf("container %.12s%s was not known to be on an mcpnet network when it was created, and %s. "+
+			"Remedy: start it once more, or with --runtime mcpnet",
+			id, a.networks(), strings.Join(excess, "; "))
 	}
 	return err
 }
 
-// forget takes back what start has said. An engine removes containers whatever that meets.
+// forget removes what start has attested. An engine's delete must not fail because of it.
 func (w wrapper) forget() error {
 	if id := w.call.ID(); id != "" {
-		_ = word.ForgetContainer(id)
+		_ = attestations.ForgetContainer(id)
 	}
 	return nil
 }
 
-// leave says what it means that word cannot be left.
-func leave(err error) error {
+// explain adds to an error of attesting what may be the cause.
+func explain(err error) error {
 	if err != nil {
 		return fmt.Errorf("%w (is /run/%s writable?)", err, attest.Dir)
 	}
 	return nil
 }
 
-// admit attests a container that conforms to the policy of its networks, and refuses one that does not where they enforce it.
-func admit(d *oci.Document, p place, id string) error {
-	servers := p.servers()
+// admit attests a container that conforms to the policy of its networks, and refuses one that does not where they
+// enforce it.
+func admit(d *oci.Document, a attachment, id string) error {
+	servers := a.servers()
 	if len(servers) == 0 {
 		return nil
 	}
@@ -205,20 +208,22 @@ func admit(d *oci.Document, p place, id string) error {
 	if err != nil {
 		return err
 	}
-	excess, err := p.excess(d)
+	excess, err := a.excess(d)
 	if err != nil {
 		return err
 	}
-	if problems = slices.Concat(problems, p.problems, excess); len(problems) > 0 {
-		if p.enforced() {
-			return fmt.Errorf("container %.12s%s %s; mcpnet.caps.mode=enforce lets no such container start. Remedy: --runtime mcpnet, and one network",
-				id, p.where(), strings.Join(problems, "; "))
+	if problems = slices.Concat(problems, a.problems, excess); len(problems) > 0 {
+		if a.enforced() {
+			return fmt.Errorf("container %.12s%s %s; mcpnet.caps.mode=enforce lets no such container start. "+
+				"Remedy: --runtime mcpnet, and one network",
+				id, a.networks(), strings.Join(problems, "; "))
 		}
 		return nil
 	}
-	for _, m := range servers {
-		a := attest.Attestation{Network: m.network.ID, Endpoint: m.endpoint, Container: id, Caps: m.network.Policy.Caps}
-		if err := leave(word.Attest(a)); err != nil {
+	for _, e := range servers {
+		attested := attest.Attestation{Network: e.network.ID, Endpoint: e.id, Container: id,
+			Caps: e.network.Policy.Caps}
+		if err := explain(attestations.Attest(attested)); err != nil {
 			return err
 		}
 	}

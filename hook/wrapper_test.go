@@ -14,20 +14,20 @@ import (
 const config = `{"process":{"args":["sh"],"capabilities":{"bounding":["CAP_NET_RAW","CAP_NET_BIND_SERVICE"],"effective":["CAP_NET_RAW"]}},
 "linux":{"namespaces":[{"type":"mount"},{"type":"network"},{"type":"pid"},{"type":"ipc"},{"type":"uts"}]}}`
 
-// bed is a bundle and a runtime's state, as an engine leaves them.
-type bed struct {
+// fixture is a bundle and a runtime's state, as an engine leaves them.
+type fixture struct {
 	t            *testing.T
 	bundle, root string
 }
 
-func newBed(t *testing.T, text string) *bed {
+func newFixture(t *testing.T, text string) *fixture {
 	t.Setenv("MCPNET_STORE", t.TempDir())
-	b := &bed{t, t.TempDir(), t.TempDir()}
+	b := &fixture{t, t.TempDir(), t.TempDir()}
 	b.write(filepath.Join(b.bundle, oci.ConfigFile), text)
 	return b
 }
 
-func (b *bed) write(path, text string) {
+func (b *fixture) write(path, text string) {
 	b.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		b.t.Fatal(err)
@@ -37,7 +37,7 @@ func (b *bed) write(path, text string) {
 	}
 }
 
-func (b *bed) read(path string) string {
+func (b *fixture) read(path string) string {
 	b.t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -46,15 +46,15 @@ func (b *bed) read(path string) string {
 	return string(text)
 }
 
-// call has the wrapper intercept a command line, in which BUNDLE and ROOT stand for the bed's.
-func (b *bed) call(selective bool, line string) error {
+// call has the wrapper intercept a command line, in which BUNDLE and ROOT stand for the fixture's.
+func (b *fixture) call(selective bool, line string) error {
 	line = strings.NewReplacer("BUNDLE", b.bundle, "ROOT", b.root).Replace(line)
 	w := wrapper{call: oci.ParseCall(strings.Fields(line)), selective: selective, real: "/nonexistent"}
 	return w.intercept()
 }
 
 func TestCreate(t *testing.T) {
-	b := newBed(t, config)
+	b := newFixture(t, config)
 	if err := b.call(true, "--root ROOT create --bundle BUNDLE id"); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestCreate(t *testing.T) {
 
 // TestExec: what was hardened at creation stays so for whatever is executed later, and nothing else is touched.
 func TestExec(t *testing.T) {
-	b := newBed(t, config)
+	b := newFixture(t, config)
 	b.write(filepath.Join(b.root, "id", "state.json"), fmt.Sprintf(`{"init_process_pid":%d,"config":{"labels":["bundle=%s"]}}`, os.Getpid(), b.bundle))
 	document := filepath.Join(t.TempDir(), "process.json")
 	const process = `{"args":["id"],"capabilities":{"bounding":["CAP_SYS_ADMIN","CAP_NET_BIND_SERVICE"]},"x":1}`
@@ -127,7 +127,7 @@ func TestRefuses(t *testing.T) {
 		"no id":           {config, "--root ROOT start", "id is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t, tt.config)
+			b := newFixture(t, tt.config)
 			b.write(filepath.Join(b.root, "id", "state.json"), fmt.Sprintf(`{"init_process_pid":%d,"config":{"labels":["bundle=%s"]}}`, os.Getpid(), b.bundle))
 			if err := b.call(false, tt.line); err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, want %q", err, tt.says)
@@ -167,7 +167,7 @@ func TestDockerRecord(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			text := strings.Replace(config, `{"process"`, fmt.Sprintf(`{"mounts":[{"destination":"/etc/resolv.conf","source":"%s/containers/id/resolv.conf"}],"process"`, root), 1)
-			b := newBed(t, text)
+			b := newFixture(t, text)
 			b.write(filepath.Join(root, "plugins/p/propagated-mount/networks/netid/network.json"), tt.network)
 			b.write(filepath.Join(root, "containers/id/config.v2.json"), `{"NetworkSettings":{"Networks":`+tt.record+`}}`)
 			b.write(filepath.Join(root, "containers/id/hostconfig.json"), tt.host)
