@@ -20,7 +20,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// callTime bounds a call. Runtimes wait for minutes, but hold locks of their own meanwhile.
+// callTime bounds a call. Runtimes wait for minutes, and hold locks of their own meanwhile.
 const callTime = 40 * time.Second
 
 // add attaches a container (CNI, "ADD").
@@ -54,11 +54,11 @@ func add(args *skel.CmdArgs) error {
 
 // openEngine opens the store of CNI's networks.
 func openEngine(ctx context.Context, c *config) (*engine.Engine, error) {
-	return openStore(ctx, surface.CNI, c.giveBack)
+	return openStore(ctx, surface.CNI, c.releaseAddress)
 }
 
-// giveBack releases the address of a container that ended without a DEL.
-func (c *config) giveBack(p topology.Endpoint) {
+// releaseAddress releases the address of a container that ended without a DEL.
+func (c *config) releaseAddress(p topology.Endpoint) {
 	if c.ipam == nil || p.NetworkID != c.Name {
 		return
 	}
@@ -78,7 +78,7 @@ type attachment struct {
 	engine *engine.Engine
 }
 
-// main makes the interface: main mode.
+// main makes the interface (main mode).
 func (a attachment) main(ctx context.Context) error {
 	if a.prev != nil {
 		return a.invalid(problem.List{{Key: "ipam", Value: a.IPAM.Type,
@@ -99,15 +99,15 @@ func (a attachment) main(ctx context.Context) error {
 	}
 	result, err := a.attachMain(ctx, lease)
 	if err != nil {
-		if back := a.ipam.Del(context.WithoutCancel(ctx), a.id, lease.Addr.Addr()); back != nil {
-			slog.Warn("give the address back", "error", back)
+		if failed := a.ipam.Del(context.WithoutCancel(ctx), a.id, lease.Addr.Addr()); failed != nil {
+			slog.Warn("release the address", "error", failed)
 		}
 		return a.failed(err)
 	}
 	return types.PrintResult(result, a.CNIVersion)
 }
 
-// lease gets an address. When none is free, those of containers that ended without a DEL are given back first.
+// lease gets an address. When none is free it first releases those of containers that ended without a DEL.
 func (a attachment) lease(ctx context.Context) (ipam.Lease, error) {
 	asked := a.wanted.Wants(a.policy)
 	lease, err := a.ipam.Add(ctx, a.id, asked)

@@ -18,8 +18,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// chain guards the interface that the plugin before made: chained mode. The host end leaves the bridge and becomes
-// a wire.
+// chain guards the interface that the plugin before made (chained mode). The host end leaves the bridge and becomes a
+// wire.
 func (a attachment) chain(ctx context.Context) error {
 	port, err := a.port()
 	if err != nil {
@@ -42,7 +42,7 @@ func (a attachment) chain(ctx context.Context) error {
 	return types.PrintResult(a.chainedResult(n, p, port), a.CNIVersion)
 }
 
-// port finds the host end of the container's interface: not by what the result says, but by what the kernel does.
+// port finds the host end of the container's interface. It asks the kernel, since the result may be wrong.
 func (a attachment) port() (engine.Port, error) {
 	if a.prev == nil {
 		return engine.Port{}, a.invalid(problem.List{{Key: "prevResult",
@@ -64,7 +64,7 @@ func (a attachment) unusable(reason string) error {
 	return a.invalid(problem.List{request.UnusableResult(reason)})
 }
 
-// made is what the plugin before made, as far as its result and the kernel tell.
+// made describes what the plugin before made, by its result and by the kernel.
 func (a attachment) made(port engine.Port) request.CNIInterface {
 	made := request.CNIInterface{Host: port.Host, Bridge: port.Bridge, MTU: port.MTU, MAC: port.MAC}
 	for _, ip := range a.prev.IPs {
@@ -75,7 +75,7 @@ func (a attachment) made(port engine.Port) request.CNIInterface {
 	return made
 }
 
-// chainedResult passes on what the plugin before said, with the wire under its new name and what the container has now.
+// chainedResult is the result of the plugin before, with the wire's new name and the container's new addresses.
 func (a attachment) chainedResult(n topology.Network, p topology.Endpoint, port engine.Port) *current.Result {
 	var interfaces []*current.Interface
 	for _, i := range a.prev.Interfaces {

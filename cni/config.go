@@ -32,7 +32,7 @@ type config struct {
 	ipam   ipam.Plugin // nil in a chain
 }
 
-// parseEntry reads what every verb needs. Wrong input is named whole.
+// parseEntry reads what every verb needs.
 func parseEntry(data []byte) (*config, error) {
 	c := &config{raw: data}
 	if err := json.Unmarshal(data, c); err != nil {
@@ -79,7 +79,7 @@ func parse(args *skel.CmdArgs) (*config, error) {
 	return c, nil
 }
 
-// openIPAM takes the IPAM plugin of main mode, and the network's addresses from it where it knows them already.
+// openIPAM opens the IPAM plugin of main mode. A plugin that knows the network's addresses completes the network.
 func (c *config) openIPAM() {
 	plugin, err := ipam.Open(c.IPAM.Type, c.raw, c.policy.GatewayAddrs())
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *config) openIPAM() {
 	}
 }
 
-// ipamProblem names what is wrong with ipam.
+// ipamProblem makes a problem of an error of the IPAM plugin.
 func ipamProblem(err error) problem.Problem {
 	var bad ipam.BadConfig
 	if errors.As(err, &bad) {
@@ -101,7 +101,7 @@ func ipamProblem(err error) problem.Problem {
 	return problem.Problem{Key: "ipam", Reason: err.Error()}
 }
 
-// refused gives what request finds wrong the form of CNI.
+// refused makes an error of CNI from the problems that request finds.
 func (c *config) refused(err error) error {
 	if problems, other := problem.Of(err); other == nil {
 		return c.invalid(problems)
@@ -121,7 +121,7 @@ func nameOf(data []byte) string {
 	return named.Name
 }
 
-// describeJSON says where JSON is not what it should be.
+// describeJSON names the field that has the wrong type.
 func describeJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
@@ -130,7 +130,7 @@ func describeJSON(err error) string {
 	return err.Error()
 }
 
-// fieldName is a field without the part of config that holds it.
+// fieldName removes the embedded part of config from a field's name.
 func fieldName(field string) string {
 	for _, part := range []string{"PluginConf.", "CNIConfig."} {
 		field = strings.TrimPrefix(field, part)

@@ -15,7 +15,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/request"
 )
 
-// endpointID names an attachment: the pair of container and interface (CNI, section "Attachment").
+// endpointID is the id of an attachment: a hash of container and interface (CNI, section "Attachment").
 func endpointID(containerID, ifName string) string {
 	sum := sha256.Sum256([]byte(containerID + "\x00" + ifName))
 	return hex.EncodeToString(sum[:])
@@ -41,8 +41,7 @@ const policyPrefix = "mcpnet."
 // knownArgs are the arguments of CNI_ARGS that mean something, here or to every plugin.
 var knownArgs = []string{"IgnoreUnknown", "IP", "MAC"}
 
-// parseArgs reads CNI_ARGS. An argument that is not known is an error unless the runtime says otherwise, as with the
-// plugins that read them with CNI's library.
+// parseArgs reads CNI_ARGS. Like CNI's library it refuses an unknown argument unless the runtime says IgnoreUnknown.
 func parseArgs(text string) (map[string]string, error) {
 	args := map[string]string{}
 	for pair := range strings.SplitSeq(text, ";") {
@@ -60,7 +59,8 @@ func parseArgs(text string) (map[string]string, error) {
 	for _, key := range slices.Sorted(maps.Keys(args)) {
 		if !lenient && !slices.Contains(knownArgs, key) && !strings.HasPrefix(key, policyPrefix) {
 			return nil, types.NewError(types.ErrInvalidEnvironmentVariables,
-				fmt.Sprintf("mcpnet: CNI_ARGS: unknown argument %q; accepted: IP, MAC, %s, and any other with IgnoreUnknown=1", key, policy.KeyRole), "")
+				fmt.Sprintf("mcpnet: CNI_ARGS: unknown argument %q; accepted: IP, MAC, %s, and any other with "+
+					"IgnoreUnknown=1", key, policy.KeyRole), "")
 		}
 	}
 	return args, nil

@@ -24,7 +24,7 @@ func (c *config) failed(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	if problems, other := problem.Of(err); problems != nil && other == nil { // the engine speaks in package policy's words
+	if problems, _ := problem.Of(err); problems != nil { // of the engine, in the words of package policy
 		return c.invalid(surface.CNI.Words.Translate(problems))
 	}
 	if errors.As(err, new(ipam.BadConfig)) {
@@ -42,7 +42,7 @@ func (c *config) failed(err error) error {
 	return types.NewError(code, fmt.Sprintf("mcpnet: network %q: %v", c.Name, err), "")
 }
 
-// checkSandbox refuses what is no network namespace, and the host's own.
+// checkSandbox refuses a path that is not a network namespace, and the host's own namespace.
 func checkSandbox(path string) error {
 	theirs, err := netns.GetFromPath(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -61,7 +61,8 @@ func checkSandbox(path string) error {
 	}
 	defer own.Close()
 	if own.UniqueId() == theirs.UniqueId() {
-		return fmt.Errorf("network namespace %s is the host's own: a container with the host's network cannot be on an mcpnet network", path)
+		return fmt.Errorf("network namespace %s is the host's own: a container with the host's network cannot be on an mcpnet network",
+			path)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // Command mcpnet, in a directory of CNI plugins or of netavark's plugins, attaches containers to mcpnet networks for
 // containerd, nerdctl, CRI-O and Podman. CNI names what it wants in CNI_COMMAND, netavark in the first argument.
 //
-// It is one process for each attachment, needs none to run beside it, and keeps its documents below /var/lib/mcpnet.
+// It runs as one process for each call, needs no other process, and keeps its documents below /var/lib/mcpnet.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
-// word is what mcpnet-runtime says of containers.
-var word = attest.In("/run/" + attest.Dir)
+// attestations are what mcpnet-runtime attests of containers.
+var attestations = attest.In("/run/" + attest.Dir)
 
 const about = `mcpnet is a plugin for container engines: on its networks a server reaches its gateway and nothing else.
 
@@ -32,8 +32,8 @@ netavark runs it as: mcpnet create | setup NETNS | teardown NETNS | info; see ex
 People use the command mcpnet in their PATH: mcpnet status.`
 
 func main() {
-	// One thing is done after the other, in milliseconds: more threads only wake each other, while fifty of these
-	// processes compete for the machine.
+	// A call takes milliseconds and does nothing in parallel. With fifty of these processes at once more threads only
+	// cost time.
 	runtime.GOMAXPROCS(1)
 	slog.SetDefault(logger())
 	if os.Getenv("CNI_COMMAND") == "" && len(os.Args) > 1 {
@@ -44,7 +44,7 @@ func main() {
 			version.String(), about))
 }
 
-// logger writes to standard error, which engines keep or show; standard output is the protocol's.
+// logger writes to standard error, which engines keep or show. Standard output belongs to the protocol.
 func logger() *slog.Logger {
 	level := slog.LevelWarn
 	if text := os.Getenv("MCPNET_LOG"); text != "" {
@@ -61,16 +61,15 @@ func openStore(ctx context.Context, s surface.Surface, forgotten func(topology.E
 		Log: slog.Default(), OnForget: forgotten})
 }
 
-// attach attaches a container. An engine may use the id of an earlier one again: what mcpnet-runtime said of that
-// is void.
+// attach attaches a container. An engine may use an id again, so the attestation of an earlier container is removed.
 func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.Attachment) (topology.Network,
 	topology.Endpoint, error) {
-	if err := word.Forget(a.ID); err != nil {
+	if err := attestations.Forget(a.ID); err != nil {
 		return n, a.Endpoint, err
 	}
 	n, p, err := e.Attach(ctx, n, a)
 	if err == nil && n.Examined(p) {
-		_ = word.Notify() // the service looks by itself, too, in seconds
+		_ = attestations.Notify() // without the notification the service looks by itself, in seconds
 	}
 	return n, p, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,8 +24,7 @@ import (
 // netavarkAPI is the version of netavark's plugin API (plugin-API.md).
 const netavarkAPI = "1.0.0"
 
-// netavark serves one call of netavark or Podman. Errors go to standard output as {"error": …}, and nothing else
-// with them.
+// netavark serves one call of netavark or Podman. An error goes to standard output as {"error": …}, alone.
 func netavark(args []string, in io.Reader, out io.Writer) (exit int) {
 	answer, err := serveNetavark(args, in)
 	if err != nil {
@@ -71,8 +71,8 @@ func serveNetavark(args []string, in io.Reader) (any, error) {
 	return nil, fmt.Errorf("%q is not a call of netavark's plugin API: create, setup, teardown or info", verb)
 }
 
-// needRoot refuses user namespaces: what is the host for rootless containers is a namespace of Podman's, and what
-// leaves it is another program's to filter.
+// needRoot refuses user namespaces. For rootless containers Podman has a namespace in the host's place, and mcpnet
+// has no control of the program that leads out of it.
 func needRoot() error {
 	ids, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
@@ -82,7 +82,8 @@ func needRoot() error {
 		os.Geteuid() == 0 {
 		return nil
 	}
-	return fmt.Errorf("rootless Podman is not supported: its networks lie in a namespace of Podman's own, whose way out (pasta) mcpnet does not hold; run Podman as root")
+	return errors.New("rootless Podman is not supported: its networks lie in a namespace of Podman's own, " +
+		"whose way out (pasta) mcpnet does not hold; run Podman as root")
 }
 
 // netavarkCall is one setup or teardown.
@@ -111,8 +112,7 @@ func openNetavark(ctx context.Context) (*engine.Engine, error) {
 	return openStore(ctx, surface.Netavark, nil)
 }
 
-// setup attaches a container. netavark does not undo a driver that fails, so nothing of it may be left; Attach sees
-// to that.
+// setup attaches a container. netavark does not undo a driver that fails, so Attach leaves nothing when it fails.
 func (c netavarkCall) setup(ctx context.Context, netns string) (any, error) {
 	if err := needRoot(); err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (c netavarkCall) status(n topology.Network, a plan.Attachment) netavarkStat
 	return s
 }
 
-// teardown detaches a container. What is missing is done.
+// teardown detaches a container. What is missing already is no error.
 func (c netavarkCall) teardown(ctx context.Context) error {
 	e, err := openNetavark(ctx)
 	if err != nil {
@@ -165,14 +165,14 @@ func (c netavarkCall) teardown(ctx context.Context) error {
 	if _, _, err := e.Detach(ctx, c.Network.ID, c.attachmentID()); err != nil {
 		return err
 	}
-	if err := word.Forget(c.attachmentID()); err != nil {
+	if err := attestations.Forget(c.attachmentID()); err != nil {
 		return err
 	}
 	return e.SweepSometimes(ctx, c.Network.ID)
 }
 
-// createNetavark completes a network that Podman is about to make, and refuses what would fail later. Nothing is
-// made in the kernel before the first container. Fields that it does not know pass through.
+// createNetavark completes a network that Podman is about to make, and refuses what would fail later. It makes
+// nothing in the kernel; the first container does. Fields that it does not know pass through.
 func createNetavark(in io.Reader) (any, error) {
 	var fields map[string]json.RawMessage
 	var n request.NetavarkNetwork

@@ -12,8 +12,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// result describes an attachment in the latest form; it is printed in the one that the network's cniVersion has. The
-// bridge comes first, as plugins behind expect it of a bridge network.
+// result describes an attachment in the latest version; types.PrintResult converts it to the network's. The bridge
+// comes first, because plugins that follow expect that of a bridge network.
 func (a attachment) result(n topology.Network, p topology.Endpoint, dns types.DNS) *current.Result {
 	return a.describe(n, p, dns, []*current.Interface{
 		{Name: n.Bridge, Mac: n.BridgeMAC().String(), Mtu: n.Policy.MTU},
@@ -22,7 +22,7 @@ func (a attachment) result(n topology.Network, p topology.Endpoint, dns types.DN
 	})
 }
 
-// describe fills in what the container end has.
+// describe adds the addresses and routes of the container end.
 func (a attachment) describe(n topology.Network, p topology.Endpoint, dns types.DNS,
 	interfaces []*current.Interface) *current.Result {
 	inside := plan.Peer(n, plan.Attachment{Endpoint: p, Sandbox: a.netns})

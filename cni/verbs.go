@@ -18,9 +18,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// del detaches a container (CNI, "DEL"). It goes by what was recorded at its ADD, since the configuration may have
-// changed, and takes what is missing for done. In a chain it never fails: an error would keep the plugins before
-// from their part.
+// del detaches a container (CNI, "DEL"). It uses what ADD recorded, since the configuration may have changed. What is
+// missing already is no error. In a chain it never fails: an error would keep the plugins before from cleaning up.
 func del(args *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
@@ -51,12 +50,12 @@ func (c *config) detach(ctx context.Context, id ipam.Attachment) (address netip.
 		address = p.IP
 	}
 	if err == nil {
-		err = errors.Join(word.Forget(endpointID(id.ContainerID, id.IfName)), e.SweepSometimes(ctx, c.Name))
+		err = errors.Join(attestations.Forget(endpointID(id.ContainerID, id.IfName)), e.SweepSometimes(ctx, c.Name))
 	}
 	return address, err
 }
 
-// parseLoosely takes what a DEL needs of a configuration and leaves what is wrong with the rest.
+// parseLoosely reads what a DEL needs of a configuration, whatever is wrong with the rest.
 func parseLoosely(data []byte) *config {
 	c := &config{raw: data}
 	var least struct {
@@ -113,7 +112,7 @@ func check(args *skel.CmdArgs) error {
 	return nil
 }
 
-// gc removes what no living attachment needs (CNI, "GC"), as much as it can.
+// gc removes what no living attachment needs (CNI, "GC"). An error does not keep it from removing the rest.
 func gc(args *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
@@ -143,7 +142,7 @@ func gc(args *skel.CmdArgs) error {
 	return nil
 }
 
-// status tells whether an ADD could be served (CNI, "STATUS").
+// status fails when an ADD could not be served (CNI, "STATUS").
 func status(args *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
