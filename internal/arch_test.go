@@ -20,12 +20,14 @@ var (
 	pure = []string{"internal/problem", "internal/policy", "internal/topology", "internal/firewall", "internal/plan",
 		"internal/admission", "internal/surface", "internal/request", "internal/install/part", "internal/install/config",
 		"internal/install/manifest", "internal/install/action", "internal/install/daemon"}
-	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
-	// joins are the entry points, and the edges that each asks beside internal/engine. The hook does without the engine: it
-	// runs some ten times for each container, and only reads what engines wrote.
+	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker",
+		"internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
+	// joins are the entry points and the collectors of evidence, with the edges that each asks beside internal/engine. The
+	// hook does without the engine: it runs some ten times for each container, and only reads what engines wrote.
 	joins = map[string][]string{
-		"plugin": {"internal/docker", "internal/attest", "internal/procfs"}, "cni": {"internal/ipam", "internal/attest"}, "cmd/mcpnet": {"internal/install"},
-		"hook": {"internal/oci", "internal/attest", "internal/store", "internal/link"},
+		"plugin": {"internal/docker", "internal/attest"}, "cni": {"internal/ipam", "internal/attest"},
+		"cmd/mcpnet": {"internal/install"}, "hook": {"internal/oci", "internal/attest", "internal/store", "internal/link"},
+		"internal/evidence": {"internal/docker", "internal/attest", "internal/procfs"},
 	}
 
 	// leaves are what edges share. They know nothing of mcpnet.

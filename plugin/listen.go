@@ -19,8 +19,8 @@ func (l listeners) close() {
 	}
 }
 
-// listen opens the driver's socket and the alias. An alias that another process serves stays that process's: users reach
-// this plugin by its full name then.
+// listen opens the driver's socket and the alias. An alias that another process serves stays that process's: users
+// reach this plugin by its full name then.
 func listen(c config, log *slog.Logger) (listeners, error) {
 	own, err := listenUnix(c.socket)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/evidence"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
@@ -127,11 +128,12 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		return err
 	}
 	defer client.Close()
-	evidence := &recordCollector{engine: e, docker: client, attestations: c.attestations, log: log}
-	s := newEngineSync(e, client, evidence, log)
+	collector := evidence.NewRecordCollector(e, client, c.attestations, log)
+	s := &engineSync{engine: e, docker: client, evidence: collector, attestations: c.attestations, log: log,
+		wake: newNotifier(), missing: map[string]time.Time{}}
 	d.serve(e, s.wake.notify, c.attestations.Forget)
 	go e.Watch(ctx)
-	go evidence.watch(ctx)
+	go collector.Watch(ctx)
 	go s.run(ctx)
 
 	log.Info("mcpnet-plugin ready", "version", version.String())

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/evidence"
 	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
@@ -25,7 +26,7 @@ func repairPerCall(ctx context.Context, c config, log *slog.Logger) error {
 		if err != nil {
 			return errors.Join(fmt.Errorf("%s networks: %w", s.Owner, err), e.Close())
 		}
-		go newProcessCollector(log, c.attestations).run(ctx, e)
+		go evidence.NewProcessCollector(log, c.attestations).Run(ctx, e)
 		go func() {
 			defer e.Close()
 			defer leave()

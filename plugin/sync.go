@@ -8,8 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/evidence"
 	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -31,19 +33,15 @@ const (
 // engineSync keeps the driver's networks and endpoints in step with the engine's list, which says what the driver's
 // calls do not: names, ranges, and whether an address was asked for.
 type engineSync struct {
-	engine   *engine.Engine
-	docker   *docker.Client
-	evidence *recordCollector
-	log      *slog.Logger
-	wake     notifier
+	engine       *engine.Engine
+	docker       *docker.Client
+	evidence     *evidence.RecordCollector
+	attestations attest.Directory
+	log          *slog.Logger
+	wake         notifier
 	// missing is since when the engine's list lacks an endpoint or a network, by id.
 	missing   map[string]time.Time
 	collected bool
-}
-
-func newEngineSync(e *engine.Engine, c *docker.Client, evidence *recordCollector, log *slog.Logger) *engineSync {
-	return &engineSync{engine: e, docker: c, evidence: evidence, log: log, wake: newNotifier(),
-		missing: map[string]time.Time{}}
 }
 
 func (s *engineSync) run(ctx context.Context) {
@@ -105,7 +103,7 @@ func (s *engineSync) look(ctx context.Context) error {
 	if err := s.endpoints(ctx, known, attachments); err != nil {
 		return err
 	}
-	if err := s.evidence.judge(ctx, attachments); err != nil {
+	if err := s.evidence.Judge(ctx, attachments); err != nil {
 		return err
 	}
 	s.forgetNetworks(ctx, known, all)
@@ -243,5 +241,5 @@ func (s *engineSync) forget(ctx context.Context, p topology.Endpoint) error {
 		return nil
 	}
 	s.log.Info("endpoint removed: the engine does not know it", "endpoint", p.ID, "address", p.IP.String())
-	return errors.Join(s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID), s.evidence.attestations.Forget(p.ID))
+	return errors.Join(s.engine.DeleteEndpoint(ctx, p.NetworkID, p.ID), s.attestations.Forget(p.ID))
 }

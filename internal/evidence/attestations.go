@@ -1,4 +1,6 @@
-package main
+// Package evidence collects evidence about the containers of endpoints, and admits or quarantines them by it (P10). The
+// engine's record, attestations of mcpnet-runtime and processes are evidence; package admission judges them.
+package evidence
 
 import (
 	"context"

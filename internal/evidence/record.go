@@ -1,4 +1,4 @@
-package main
+package evidence
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 // recordTime bounds one inspect. Docker does not answer while it works on the container, and all other containers wait.
 const recordTime = 500 * time.Millisecond
 
-// recordCollector collects evidence about the containers of Docker's endpoints (P10): attestations and Docker's record.
-type recordCollector struct {
+// RecordCollector collects evidence about the containers of Docker's endpoints (P10): attestations and Docker's record.
+type RecordCollector struct {
 	engine       *engine.Engine
 	docker       *docker.Client
 	attestations attest.Directory
@@ -28,8 +28,14 @@ type recordCollector struct {
 	records map[string]admission.Record
 }
 
-// watch admits an endpoint as soon as mcpnet-runtime attests its container, until the context ends.
-func (c *recordCollector) watch(ctx context.Context) {
+// NewRecordCollector makes the collector for a Docker engine.
+func NewRecordCollector(e *engine.Engine, d *docker.Client, attestations attest.Directory,
+	log *slog.Logger) *RecordCollector {
+	return &RecordCollector{engine: e, docker: d, attestations: attestations, log: log}
+}
+
+// Watch admits an endpoint as soon as mcpnet-runtime attests its container, until the context ends.
+func (c *RecordCollector) Watch(ctx context.Context) {
 	watchAttestations(ctx, c.attestations, c.log, func(endpoint string) {
 		if err := c.admitAttested(ctx, endpoint); err != nil {
 			c.log.Warn("attestation", "error", err)
@@ -37,7 +43,7 @@ func (c *recordCollector) watch(ctx context.Context) {
 	})
 }
 
-func (c *recordCollector) admitAttested(ctx context.Context, endpoint string) error {
+func (c *RecordCollector) admitAttested(ctx context.Context, endpoint string) error {
 	if endpoint == "" {
 		return nil // only the surfaces without a resident process send notifications without an endpoint
 	}
@@ -60,8 +66,8 @@ func (c *recordCollector) admitAttested(ctx context.Context, endpoint string) er
 	return c.engine.Admit(ctx, a.Network, endpoint, judged)
 }
 
-// judge admits or quarantines every endpoint by all evidence there is.
-func (c *recordCollector) judge(ctx context.Context, attachments []docker.Attachment) error {
+// Judge admits or quarantines every endpoint by all evidence there is.
+func (c *RecordCollector) Judge(ctx context.Context, attachments []docker.Attachment) error {
 	examined, err := c.engine.Examined(ctx)
 	if err != nil {
 		return err
@@ -92,7 +98,7 @@ func (c *recordCollector) judge(ctx context.Context, attachments []docker.Attach
 	return nil
 }
 
-func (c *recordCollector) evidence(ctx context.Context, e engine.Examined, a docker.Attachment) admission.Evidence {
+func (c *RecordCollector) evidence(ctx context.Context, e engine.Examined, a docker.Attachment) admission.Evidence {
 	evidence := admission.Evidence{Networks: a.Others, Sharers: a.Sharers, Attested: c.attestedCaps(a)}
 	if evidence.Attested != nil {
 		return evidence
@@ -113,7 +119,7 @@ func (c *recordCollector) evidence(ctx context.Context, e engine.Examined, a doc
 
 // attestedCaps are the capabilities that mcpnet-runtime attests for the endpoint. A container that was not on an mcpnet
 // network when it started has no endpoint in its attestation.
-func (c *recordCollector) attestedCaps(a docker.Attachment) *policy.Caps {
+func (c *RecordCollector) attestedCaps(a docker.Attachment) *policy.Caps {
 	attested, ok, err := c.attestations.Attested(a.EndpointID)
 	if err != nil {
 		c.log.Warn("attestation", "container", a.Container, "error", err)

@@ -1,4 +1,4 @@
-package main
+package evidence
 
 import (
 	"context"
@@ -23,13 +23,12 @@ const (
 	outletsAge = time.Minute
 )
 
-// processCollector collects evidence about containers of CNI and netavark: their processes, and what leads out of their
+// ProcessCollector collects evidence about containers of CNI and netavark: their processes, and what leads out of their
 // network namespaces. Their engines keep no record that a plugin could read.
-type processCollector struct {
+type ProcessCollector struct {
 	engine       *engine.Engine
 	attestations attest.Directory
 	log          *slog.Logger
-	wake         notifier
 	findings
 }
 
@@ -55,24 +54,31 @@ type process struct {
 	start uint64
 }
 
-func newProcessCollector(log *slog.Logger, attestations attest.Directory) *processCollector {
-	return &processCollector{log: log, attestations: attestations, wake: newNotifier(), findings: newFindings()}
+// NewProcessCollector makes the collector for a surface without a record.
+func NewProcessCollector(log *slog.Logger, attestations attest.Directory) *ProcessCollector {
+	return &ProcessCollector{log: log, attestations: attestations, findings: newFindings()}
 }
 
 func newFindings() findings {
 	return findings{excess: map[process]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
 }
 
-// run judges endpoints until the context ends.
-func (c *processCollector) run(ctx context.Context, e *engine.Engine) {
+// Run judges endpoints until the context ends.
+func (c *ProcessCollector) Run(ctx context.Context, e *engine.Engine) {
 	c.engine = e
-	go watchAttestations(ctx, c.attestations, c.log, func(string) { c.wake.notify() })
+	attested := make(chan struct{}, 1)
+	go watchAttestations(ctx, c.attestations, c.log, func(string) {
+		select {
+		case attested <- struct{}{}:
+		default: // the next look is due already
+		}
+	})
 	interval := time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.wake:
+		case <-attested:
 		case <-time.After(interval):
 		}
 		var err error
@@ -90,7 +96,7 @@ func nextLook(undecided time.Duration) time.Duration {
 }
 
 // look judges every endpoint, and returns the interval after which to look again.
-func (c *processCollector) look(ctx context.Context) (interval time.Duration, err error) {
+func (c *ProcessCollector) look(ctx context.Context) (interval time.Duration, err error) {
 	interval = maxInterval
 	examined, err := c.engine.Examined(ctx)
 	if err != nil || len(examined) == 0 {
@@ -125,7 +131,7 @@ func (c *processCollector) look(ctx context.Context) (interval time.Duration, er
 }
 
 // undecided is how long an endpoint has been undecided.
-func (c *processCollector) undecided(endpoint string, next findings) time.Duration {
+func (c *ProcessCollector) undecided(endpoint string, next findings) time.Duration {
 	first, known := c.since[endpoint]
 	if !known {
 		first = time.Now()
@@ -141,7 +147,7 @@ type verdict struct {
 }
 
 // judge decides about one endpoint, and notes in next what the next look needs.
-func (c *processCollector) judge(e engine.Examined, processes []admission.Process, next findings) (v verdict) {
+func (c *ProcessCollector) judge(e engine.Examined, processes []admission.Process, next findings) (v verdict) {
 	allowed := e.Network.Policy.Caps
 	problems, doubtful := c.judgeProcesses(processes, allowed, next)
 	v.doubtful = doubtful
@@ -163,7 +169,7 @@ func (c *processCollector) judge(e engine.Examined, processes []admission.Proces
 }
 
 // judgeProcesses names the problems of processes that two looks have found in excess. One look leaves a doubt.
-func (c *processCollector) judgeProcesses(processes []admission.Process, allowed policy.Caps,
+func (c *ProcessCollector) judgeProcesses(processes []admission.Process, allowed policy.Caps,
 	next findings) (problems []string, doubtful bool) {
 	for _, p := range processes {
 		problem := p.Problem(allowed)
@@ -182,7 +188,7 @@ func (c *processCollector) judgeProcesses(processes []admission.Process, allowed
 }
 
 // outletsOf finds ways out beside the endpoint.
-func (c *processCollector) outletsOf(e engine.Examined, pid int) outlets {
+func (c *ProcessCollector) outletsOf(e engine.Examined, pid int) outlets {
 	if known, ok := c.outlets[e.Endpoint.ID]; ok && time.Since(known.at) < outletsAge {
 		return known
 	}
@@ -200,7 +206,7 @@ func (c *processCollector) outletsOf(e engine.Examined, pid int) outlets {
 	return found
 }
 
-func (c *processCollector) attested(endpoint string, allowed policy.Caps) bool {
+func (c *ProcessCollector) attested(endpoint string, allowed policy.Caps) bool {
 	a, ok, err := c.attestations.Attested(endpoint)
 	if err != nil {
 		c.log.Warn("attestation", "error", err)
