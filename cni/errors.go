@@ -61,7 +61,8 @@ func checkSandbox(path string) error {
 	}
 	defer own.Close()
 	if own.UniqueId() == theirs.UniqueId() {
-		return fmt.Errorf("network namespace %s is the host's own: a container with the host's network cannot be on an mcpnet network",
+		return fmt.Errorf("network namespace %s is the host's own: "+
+			"a container with the host's network cannot be on an mcpnet network",
 			path)
 	}
 	return nil

@@ -28,7 +28,8 @@ func TestCreateNetavark(t *testing.T) {
 		"":                           "standard input",
 		"[]":                         "standard input",
 		`{"subnets":[{"subnet":7}]}`: "standard input",
-		strings.Replace(network, "113.100", "113.5", 1): "Podman would give the gateway's address 203.0.113.9 to any container",
+		strings.Replace(network, "113.100", "113.5",
+			1): "Podman would give the gateway's address 203.0.113.9 to any container",
 	} {
 		if _, err := createNetavark(strings.NewReader(in)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", in, err)

@@ -155,8 +155,8 @@ func (r record) named() (a attachment) {
 	return a
 }
 
-// match finds networks of a container by what the user wrote. unnamed reports that a network without a name yet could be
-// one that was not found.
+// match finds networks of a container by what the user wrote. unnamed reports that a network without a name yet
+// could be one that was not found.
 func match(wanted map[string]endpointRecord, all []store.Network) (a attachment, unnamed bool) {
 	nameless := slices.ContainsFunc(all, func(n store.Network) bool { return n.Name == "" })
 	for name, e := range wanted {

@@ -38,7 +38,8 @@ func listen(c config, log *slog.Logger) (listeners, error) {
 	return append(out, alias), nil
 }
 
-var errInUse = errors.New("another process serves this socket: only one engine of a machine can have the name mcpnet; " +
+var errInUse = errors.New("another process serves this socket: " +
+	"only one engine of a machine can have the name mcpnet; " +
 	"stop that plugin first")
 
 // listenUnix opens a socket. It replaces the file of a process that died without removing it.

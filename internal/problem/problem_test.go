@@ -71,7 +71,8 @@ func TestVocabulary(t *testing.T) {
 		Aliases: map[string]string{"loglevel": "acme.log.prefix"}}
 	for given, want := range map[string]string{"acme.mode": "acme.mode", "ACME-Mode": "acme.mode",
 		"mode": "acme.mode", "acme.mdoe": "acme.mode",
-		"log_prefix": "acme.log.prefix", "log.level": "acme.log.prefix", "mtv": "mtu", "nothing.like.it": "", strings.Repeat("mode", 30): ""} {
+		"log_prefix": "acme.log.prefix", "log.level": "acme.log.prefix", "mtv": "mtu", "nothing.like.it": "",
+		strings.Repeat("mode", 30): ""} {
 		if got := v.Nearest(given); got != want {
 			t.Errorf("%q: got %q, want %q", given, got, want)
 		}

@@ -18,7 +18,7 @@ var entryKeys = []string{"cniVersion", "name", "type", "capabilities", "ipam", "
 // bridgeKeys are options of the reference bridge plugin that people bring along, with what mcpnet does in that matter.
 var bridgeKeys = map[string]string{
 	"isGateway":                 "the bridge always has the address that ipam names as the gateway",
-	"isDefaultGateway":          "a default route goes to gateways whose policy.gateway.egress is not off, and to nobody else",
+	"isDefaultGateway":          "a default route goes to gateways alone, whose policy.gateway.egress is not off",
 	"forceAddress":              "the bridge's address is ipam's gateway",
 	"ipMasq":                    "what leaves the network is set with policy.gateway.egress",
 	"ipMasqBackend":             "what leaves the network is set with policy.gateway.egress",

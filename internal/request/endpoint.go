@@ -170,7 +170,7 @@ func (w EndpointWords) ports(role topology.Role) problem.List {
 	key, list := w.Surface.Words.Ports, strings.Join(w.Ports, ",")
 	return problem.List{{Key: key, Value: list,
 		Reason:   fmt.Sprintf("published ports (%s) on a server: only the gateway reaches it", key),
-		Accepted: fmt.Sprintf("none: publish the port on the gateway, and drop %s (%s) here", key, list)}}
+		Accepted: fmt.Sprintf("no published ports here: publish the port on the gateway, and drop %s (%s)", key, list)}}
 }
 
 // Resolvers are the name servers that an endpoint may ask: a server none or its gateways, a gateway those that are

@@ -77,7 +77,8 @@ var endpoints = map[topology.Owner]func(*testing.T, topology.Network, wish) (top
 		if w.asked {
 			lease.Start = netip.MustParseAddr("172.20.240.0")
 		}
-		c := request.NetavarkCall{Network: request.NetavarkNetwork{Subnets: []request.NetavarkSubnet{{Subnet: n.Subnet, Lease: lease}}},
+		c := request.NetavarkCall{Network: request.NetavarkNetwork{Subnets: []request.NetavarkSubnet{{Subnet: n.Subnet,
+			Lease: lease}}},
 			Options: request.NetavarkContainer{IPs: []netip.Addr{netip.MustParseAddr(w.ip)}, MAC: w.mac,
 				Options: options(w)}}
 		if w.ports {
@@ -229,7 +230,8 @@ func TestDockerRecord(t *testing.T) {
 // TestCNIWishes: CNI has four places for what an endpoint wants.
 func TestCNIWishes(t *testing.T) {
 	role := func(r string) map[string]any {
-		return map[string]any{"runtimeConfig": map[string]any{"io.kubernetes.cri.pod-annotations": map[string]string{policy.KeyRole: r, "role": "x"}}}
+		annotations := map[string]string{policy.KeyRole: r, "role": "x"}
+		return map[string]any{"runtimeConfig": map[string]any{"io.kubernetes.cri.pod-annotations": annotations}}
 	}
 	narrowed := role("gateway")
 	narrowed["role"] = "server"
@@ -264,7 +266,8 @@ func TestCNIWishes(t *testing.T) {
 		"a role that there's not": {role("gatway"), nil, "host-local", "", "mean gateway?"},
 		"types": {inArgs(map[string]any{"ips": 1, "mac": 2, policy.KeyRole: 3}), nil,
 			"host-local", "", "4 problems"},
-		"bandwidth": {map[string]any{"runtimeConfig": map[string]any{"bandwidth": map[string]int{"ingressRate": 1}}}, nil, "host-local", "", "bandwidth="},
+		"bandwidth": {map[string]any{"runtimeConfig": map[string]any{"bandwidth": map[string]int{"ingressRate": 1}}}, nil,
+			"host-local", "", "bandwidth="},
 		"no bandwidth": {map[string]any{"runtimeConfig": map[string]any{"bandwidth": nil}}, nil,
 			"host-local", "", ""},
 	} {

@@ -55,7 +55,8 @@ func TestComplete(t *testing.T) {
 			"172.20.0.0/16 172.20.0.1 172.20.0.1-172.20.100.0", ""},
 
 		"a gateway in the range": {"172.20.0.100:80", sixteen, "",
-			lease("172.20.0.2", "172.20.0.200"), "", `--ip-range="172.20.0.2 to 172.20.0.200": Podman would give the gateway's address 172.20.0.100`},
+			lease("172.20.0.2", "172.20.0.200"), "",
+			`--ip-range="172.20.0.2 to 172.20.0.200": Podman would give the gateway's address 172.20.0.100`},
 		"a gateway in a range without its end": {"172.20.0.100:80", sixteen, "", lease("172.20.0.2", ""), "",
 			"Podman would give the gateway's address 172.20.0.100"},
 		"a gateway in a range without its start": {"172.20.0.100:80", sixteen, "", lease("", "172.20.0.200"), "",
@@ -65,7 +66,8 @@ func TestComplete(t *testing.T) {
 		"two gateways in the range": {"172.20.0.100:80,172.20.0.101:81", sixteen, "",
 			lease("172.20.0.2", "172.20.0.200"), "", "2 problems"},
 		"a range that ends before it begins": {"172.20.0.100:80", sixteen, "",
-			lease("172.20.3.0", "172.20.2.0"), "", `--ip-range="172.20.3.0 to 172.20.2.0": not a range of the subnet's addresses`},
+			lease("172.20.3.0", "172.20.2.0"), "",
+			`--ip-range="172.20.3.0 to 172.20.2.0": not a range of the subnet's addresses`},
 		"a range of another subnet": {"172.20.0.100:80", sixteen, "", lease("10.0.0.1", "10.0.0.9"),
 			"", "not a range of the subnet's addresses"},
 		"a range that begins before the subnet": {"172.20.0.100:80", sixteen, "", lease("10.0.0.1", ""), "",
@@ -132,7 +134,8 @@ func TestOpenRange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := network(t)
-			call := request.NetavarkCall{Network: request.NetavarkNetwork{Subnets: []request.NetavarkSubnet{{Subnet: n.Subnet, Lease: c.lease}}},
+			subnets := []request.NetavarkSubnet{{Subnet: n.Subnet, Lease: c.lease}}
+			call := request.NetavarkCall{Network: request.NetavarkNetwork{Subnets: subnets},
 				Options: request.NetavarkContainer{IPs: []netip.Addr{netip.MustParseAddr(gatewayAddr)}}}
 			p, err := call.Words("e").Endpoint(n)
 			if p.Role != c.want || (err == nil) != (c.want != "") {

@@ -213,7 +213,8 @@ func TestEveryProblem(t *testing.T) {
 				"object policy", "bridge=", "mtu=", "policy.mode=", "given twice", `policy.gateway="10.0.0.1:0"`}},
 		"netavark": {request.NetavarkNetwork{Options: with(policy.KeyBridge, "br1", policy.KeyEgress, "dns",
 			"mcpnet.log", "no"), Interface: "br2", Internal: true, IPv6: true,
-			Routes: []json.RawMessage{[]byte("{}")}, IPAM: map[string]string{"driver": "dhcp"}, Subnets: make([]request.NetavarkSubnet, 2)}.Words(),
+			Routes: []json.RawMessage{[]byte("{}")}, IPAM: map[string]string{"driver": "dhcp"},
+			Subnets: make([]request.NetavarkSubnet, 2)}.Words(),
 			[]string{"7 problems", "--interface-name says br2", "--route:", "--ipam-driver=", "--ipv6:",
 				"2 subnets", "mcpnet.log=", "an --internal network has no egress"}},
 	} {
@@ -267,7 +268,8 @@ func TestChain(t *testing.T) {
 		"own MTU": {entry(map[string]any{"mtu": 1300}), nil, "",
 			func(n topology.Network) bool { return n.Policy.MTU == 1300 }},
 		"own gateway": {entry(map[string]any{}),
-			func(i *request.CNIInterface) { i.Gateway = netip.MustParseAddr("172.20.0.3") }, "", func(n topology.Network) bool { return n.BridgeAddr.String() == "172.20.0.3" }},
+			func(i *request.CNIInterface) { i.Gateway = netip.MustParseAddr("172.20.0.3") }, "",
+			func(n topology.Network) bool { return n.BridgeAddr.String() == "172.20.0.3" }},
 		"same bridge": {entry(map[string]any{"bridge": "cni0"}), nil, "",
 			func(n topology.Network) bool { return n.Bridge == "cni0" }},
 		"another bridge": {entry(map[string]any{"bridge": "br0"}), nil,
@@ -277,9 +279,11 @@ func TestChain(t *testing.T) {
 		"no address": {entry(map[string]any{}), func(i *request.CNIInterface) { i.Addrs = nil },
 			"prevResult: has 0 addresses", nil},
 		"IPv6": {entry(map[string]any{}),
-			func(i *request.CNIInterface) { i.Addrs = []netip.Prefix{netip.MustParsePrefix("fd00::1/64")} }, "prevResult: has 1 addresses", nil},
+			func(i *request.CNIInterface) { i.Addrs = []netip.Prefix{netip.MustParsePrefix("fd00::1/64")} },
+			"prevResult: has 1 addresses", nil},
 		"elsewhere": {entry(map[string]any{}),
-			func(i *request.CNIInterface) { i.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.7/8")} }, "policy.gateway", nil},
+			func(i *request.CNIInterface) { i.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.7/8")} },
+			"policy.gateway", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made := made
@@ -299,10 +303,13 @@ func TestChain(t *testing.T) {
 
 func TestIsDockerDriver(t *testing.T) {
 	for name, want := range map[string]bool{
-		"mcpnet": true, "mcpnet:latest": true, "mcpnet/driver": true, "mcpnet/driver:1.0": true, "docker.io/mcpnet/driver:latest": true,
-		"localhost:5000/mcpnet/driver": true, "localhost:5000/mcpnet/driver:dev": true, "ghcr.io/x/mcpnet/driver@sha256:00": true,
-		"evilmcpnet/driver": false, "evilmcpnet/driver:latest": false, "mcpnet/driver-of-others": false, "mcpnet/driver/x": false,
-		"x/mcpnet": false, "driver": false, "bridge": false, "": false, "mcpnetx": false, "xmcpnet": false,
+		"mcpnet": true, "mcpnet:latest": true, "mcpnet/driver": true, "mcpnet/driver:1.0": true,
+		"docker.io/mcpnet/driver:latest": true,
+		"localhost:5000/mcpnet/driver":   true, "localhost:5000/mcpnet/driver:dev": true,
+		"ghcr.io/x/mcpnet/driver@sha256:00": true,
+		"evilmcpnet/driver":                 false, "evilmcpnet/driver:latest": false, "mcpnet/driver-of-others": false,
+		"mcpnet/driver/x": false,
+		"x/mcpnet":        false, "driver": false, "bridge": false, "": false, "mcpnetx": false, "xmcpnet": false,
 	} {
 		if got := request.IsDockerDriver(name); got != want {
 			t.Errorf("%q: got %v", name, got)
