@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 VCS := $(if $(shell git status --porcelain 2>/dev/null >/dev/null && echo yes),auto,false)
 GOBUILD := go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w'
 # Packages without effects, and those of files: cheap enough for the race detector.
-PURE := $(addprefix ./,$(wildcard internal/policy internal/topology internal/firewall internal/plan internal/admission internal/store internal/store/internal/format internal/atomicfile internal/attest internal/oci))
+PURE := $(addprefix ./,$(wildcard internal/policy internal/problem internal/surface internal/request internal/topology internal/firewall internal/firewall/explain internal/plan internal/report internal/admission internal/store internal/store/internal/format internal/atomicfile internal/attest internal/oci))
 # Engines, namespaces and packages need root; everything else keeps its environment.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env HOME=/root "PATH=$(PATH)" "GOENV=$(shell go env GOENV)")
 say = @echo "== $(1)"
@@ -44,12 +44,12 @@ checked: lint build
 	scripts/engine-tree.sh bookworm sid
 	scripts/cni-tools.sh
 	$(call say,race detector)
-	CGO_ENABLED=1 go test -race $(PURE)
-	CGO_ENABLED=1 go test -race -run 'TestConcurrent|TestWatchRepairs|TestSuccessor|TestLockDeadline|TestServer|TestCallsWait|TestBroken' ./internal/engine ./plugin
+	CGO_ENABLED=1 go test -race -count=1 $(PURE)
+	CGO_ENABLED=1 go test -race -count=1 -run 'TestConcurrent|TestWatchRepairs|TestSuccessor|TestLockDeadline|TestServer|TestCallsWait|TestBroken' ./internal/resident ./internal/percall ./plugin
 	$(call say,all tests but those with engines)
-	go test -p 1 -timeout 20m $$(go list ./... | grep -v /test/docker)
+	go test -p 1 -count=1 -timeout 20m $$(go list ./... | grep -vE '/test/(docker|docs)$$')
 	$(call say,tests with Docker engines)
-	go test -v -timeout 40m ./test/docker
+	go test -v -count=1 -timeout 40m -p 1 ./test/docs ./test/docker
 	scripts/leftovers.sh
 
 test-engines: deps ## the tests with real engines, on every version there is (builds Docker 29)

@@ -11,8 +11,8 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
+	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/request"
@@ -53,7 +53,7 @@ func add(args *skel.CmdArgs) error {
 }
 
 // openEngine opens the store of CNI's networks.
-func openEngine(ctx context.Context, c *config) (*engine.Engine, error) {
+func openEngine(ctx context.Context, c *config) (*percall.Front, error) {
 	return openStore(ctx, surface.CNI, c.releaseAddress)
 }
 
@@ -75,7 +75,7 @@ type attachment struct {
 	wanted request.EndpointWords
 	id     ipam.Attachment
 	netns  string
-	engine *engine.Engine
+	engine *percall.Front
 }
 
 // main makes the interface (main mode).
@@ -91,7 +91,7 @@ func (a attachment) main(ctx context.Context) error {
 	}
 	if attached {
 		return a.failed(fmt.Errorf("container %s has interface %s on this network: %w", a.id.ContainerID,
-			a.id.IfName, engine.ErrAttached))
+			a.id.IfName, percall.ErrAttached))
 	}
 	lease, err := a.lease(ctx)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"go4.org/netipx"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// chain guards the interface that the plugin before made (chained mode). The host end leaves the bridge and becomes a
-// wire.
+// chain guards the interface that the plugin before made (chained mode). The host end leaves the bridge and the host,
+// and becomes a wire in the network's namespace.
 func (a attachment) chain(ctx context.Context) error {
 	port, err := a.port()
 	if err != nil {
@@ -43,18 +43,18 @@ func (a attachment) chain(ctx context.Context) error {
 }
 
 // port finds the host end of the container's interface. It asks the kernel, since the result may be wrong.
-func (a attachment) port() (engine.Port, error) {
+func (a attachment) port() (core.Port, error) {
 	if a.prev == nil {
-		return engine.Port{}, a.invalid(problem.List{{Key: "prevResult",
+		return core.Port{}, a.invalid(problem.List{{Key: "prevResult",
 			Reason:   "missing: without ipam mcpnet guards an interface that a plugin before it made",
 			Accepted: "the bridge plugin before mcpnet in the list, or ipam"}})
 	}
 	inside := func(i *current.Interface) bool { return i.Sandbox != "" && i.Name == a.id.IfName }
 	if !slices.ContainsFunc(a.prev.Interfaces, inside) {
-		return engine.Port{}, a.unusable(fmt.Sprintf("has no interface %s of the container", a.id.IfName))
+		return core.Port{}, a.unusable(fmt.Sprintf("has no interface %s of the container", a.id.IfName))
 	}
 	port, err := a.engine.PortOf(a.netns, a.id.IfName)
-	if errors.Is(err, engine.ErrNoPort) {
+	if errors.Is(err, core.ErrNoPort) {
 		return port, a.unusable(err.Error())
 	}
 	return port, err
@@ -65,7 +65,7 @@ func (a attachment) unusable(reason string) error {
 }
 
 // made describes what the plugin before made, by its result and by the kernel.
-func (a attachment) made(port engine.Port) request.CNIInterface {
+func (a attachment) made(port core.Port) request.CNIInterface {
 	made := request.CNIInterface{Host: port.Host, Bridge: port.Bridge, MTU: port.MTU, MAC: port.MAC}
 	for _, ip := range a.prev.IPs {
 		addr, _ := netipx.FromStdIPNet(&ip.Address)
@@ -75,16 +75,15 @@ func (a attachment) made(port engine.Port) request.CNIInterface {
 	return made
 }
 
-// chainedResult is the result of the plugin before, with the wire's new name and the container's new addresses.
-func (a attachment) chainedResult(n topology.Network, p topology.Endpoint, port engine.Port) *current.Result {
+// chainedResult is the result of the plugin before, without the end that is a wire in the network's namespace now, and
+// with the container's new addresses.
+func (a attachment) chainedResult(n topology.Network, p topology.Endpoint, port core.Port) *current.Result {
 	var interfaces []*current.Interface
 	for _, i := range a.prev.Interfaces {
 		copied := *i
 		switch {
 		case i.Sandbox == "" && i.Name == port.Host:
-			copied.Name = p.Wire()
-		case i.Sandbox == "" && i.Name == n.Bridge:
-			copied.Mac = n.BridgeMAC().String()
+			continue
 		case i.Sandbox != "" && i.Name == p.Interface:
 			copied.Mac = p.MAC.String()
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
+	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/surface"
 )
@@ -32,11 +32,11 @@ func (c *config) failed(err error) error {
 	}
 	code := uint(types.ErrInternal)
 	switch {
-	case engine.IsBusy(err), isExhausted(err):
+	case percall.IsBusy(err), isExhausted(err):
 		code = types.ErrTryAgainLater
-	case engine.IsTaken(err):
+	case percall.IsTaken(err):
 		code = types.ErrInvalidEnvironmentVariables
-	case errors.Is(err, engine.ErrMoved):
+	case errors.Is(err, percall.ErrMoved):
 		code = types.ErrInvalidNetworkConfig
 	}
 	return types.NewError(code, fmt.Sprintf("mcpnet: network %q: %v", c.Name, err), "")

@@ -15,7 +15,8 @@ import (
 	cniversion "github.com/containernetworking/cni/pkg/version"
 
 	"github.com/mcpnet/mcpnet/internal/attest"
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -53,16 +54,19 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
+// pins is where networks' namespaces are pinned.
+func pins() ns.Pins { return ns.HostPins(surface.Namespaces(os.Getenv(surface.NamespacesVariable))) }
+
 // openStore opens the store of a surface's networks. forgotten is called for each endpoint whose container ended
 // without a call.
-func openStore(ctx context.Context, s surface.Surface, forgotten func(topology.Endpoint)) (*engine.Engine, error) {
+func openStore(ctx context.Context, s surface.Surface, forgotten func(topology.Endpoint)) (*percall.Front, error) {
 	root := surface.Root(os.Getenv(surface.RootVariable))
-	return engine.Open(ctx, engine.Config{StoreDir: s.Store(root), Owner: s.Owner, Shared: true,
+	return percall.Open(ctx, percall.Config{StoreDir: s.Store(root), Owner: s.Owner, Pins: pins(),
 		Log: slog.Default(), OnForget: forgotten})
 }
 
 // attach attaches a container. An engine may use an id again, so the attestation of an earlier container is removed.
-func attach(ctx context.Context, e *engine.Engine, n topology.Network, a plan.Attachment) (topology.Network,
+func attach(ctx context.Context, e *percall.Front, n topology.Network, a plan.Attachment) (topology.Network,
 	topology.Endpoint, error) {
 	if err := attestations.Forget(a.ID); err != nil {
 		return n, a.Endpoint, err

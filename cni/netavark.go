@@ -12,8 +12,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/ipam"
+	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/surface"
@@ -108,7 +108,7 @@ type netavarkAddress struct {
 	Gateway string `json:"gateway,omitempty"`
 }
 
-func openNetavark(ctx context.Context) (*engine.Engine, error) {
+func openNetavark(ctx context.Context) (*percall.Front, error) {
 	return openStore(ctx, surface.Netavark, nil)
 }
 

@@ -12,14 +12,18 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// result describes an attachment in the latest version; types.PrintResult converts it to the network's. The bridge
-// comes first, because plugins that follow expect that of a bridge network.
+// result describes an attachment in the latest version; types.PrintResult converts it to the network's. The bridge and
+// the wire lie in the network's namespace and are left out: Podman and Multus take every interface with a sandbox for
+// one of the container's, and without one they would be on the host. The uplink is, under the bridge's name, and comes
+// first, because plugins that follow expect a bridge there.
 func (a attachment) result(n topology.Network, p topology.Endpoint, dns types.DNS) *current.Result {
-	return a.describe(n, p, dns, []*current.Interface{
-		{Name: n.Bridge, Mac: n.BridgeMAC().String(), Mtu: n.Policy.MTU},
-		{Name: p.Wire(), Mac: p.PortMAC().String(), Mtu: n.Policy.MTU},
-		{Name: p.Interface, Mac: p.MAC.String(), Mtu: n.Policy.MTU, Sandbox: a.netns},
-	})
+	var interfaces []*current.Interface
+	if n.HasUplink() {
+		outer, _ := n.UplinkMACs()
+		interfaces = append(interfaces, &current.Interface{Name: n.Uplink(), Mac: outer.String(), Mtu: n.Policy.MTU})
+	}
+	inside := &current.Interface{Name: p.Interface, Mac: p.MAC.String(), Mtu: n.Policy.MTU, Sandbox: a.netns}
+	return a.describe(n, p, dns, append(interfaces, inside))
 }
 
 // describe adds the addresses and routes of the container end.
@@ -27,8 +31,7 @@ func (a attachment) describe(n topology.Network, p topology.Endpoint, dns types.
 	interfaces []*current.Interface) *current.Result {
 	inside := plan.Peer(n, plan.Attachment{Endpoint: p, Sandbox: a.netns})
 	index := slices.IndexFunc(interfaces, func(i *current.Interface) bool {
-		return i.Sandbox != "" &&
-			i.Name == p.Interface
+		return i.Sandbox != "" && i.Name == p.Interface
 	})
 	ip := &current.IPConfig{Interface: current.Int(index), Address: *netipx.PrefixIPNet(inside.Addr)}
 	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, Interfaces: interfaces,

@@ -116,7 +116,7 @@ func attachmentIn(path string, stores []*store.View) (a attachment, err error) {
 		return a, err
 	}
 	defer h.Close()
-	outlets, err := link.OutletsOf(h, ns.Handle{})
+	outlets, err := link.OutletsOf(h)
 	if err != nil {
 		return a, err
 	}

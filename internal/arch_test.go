@@ -18,13 +18,16 @@ const module = "github.com/mcpnet/mcpnet/"
 
 var (
 	pure = []string{"internal/problem", "internal/policy", "internal/topology", "internal/firewall", "internal/plan",
-		"internal/admission", "internal/surface", "internal/request", "internal/install/part", "internal/install/config",
-		"internal/install/manifest", "internal/install/action", "internal/install/daemon"}
+		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/install/part",
+		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker",
 		"internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
-	// joins are the entry points and the collectors of evidence, with the edges that each asks beside internal/engine. The
-	// hook does without the engine: it runs some ten times for each container, and only reads what engines wrote.
+	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store; entry points
+	// and collectors of evidence ask engines. The hook does without the core: it runs some ten times for each container, and only
+	// reads what fronts wrote.
 	joins = map[string][]string{
+		"internal/space": {"internal/link", "internal/firewall/nft"}, "internal/core": {"internal/firewall/iptables"},
+		"internal/resident": {"internal/store"}, "internal/percall": {"internal/store"},
 		"plugin": {"internal/docker", "internal/attest"}, "cni": {"internal/ipam", "internal/attest"},
 		"cmd/mcpnet": {"internal/install"}, "hook": {"internal/oci", "internal/attest", "internal/store", "internal/link"},
 		"internal/evidence": {"internal/docker", "internal/attest", "internal/procfs"},
@@ -107,8 +110,7 @@ func checkNet(t *testing.T, p pkg) {
 	}
 }
 
-// TestEdges: edges do not know each other, and only the engine joins them. What entry points ask beside it
-// the engine does not know of. What only tests import may do as it likes.
+// TestEdges: edges do not know each other, and who joins them is written down. What only tests import may do as it likes.
 func TestEdges(t *testing.T) {
 	for _, p := range packages(t) {
 		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {
@@ -116,10 +118,10 @@ func TestEdges(t *testing.T) {
 		}
 		for _, i := range p.Imports {
 			edge := strings.TrimPrefix(i, module)
-			if !slices.Contains(edges, edge) || p.name() == "internal/engine" || slices.Contains(joins[p.name()], edge) {
+			if !slices.Contains(edges, edge) || slices.Contains(joins[p.name()], edge) {
 				continue
 			}
-			t.Errorf("%s imports %s: only internal/engine joins edges", p.name(), edge)
+			t.Errorf("%s imports %s: it is none of those that join this edge", p.name(), edge)
 		}
 	}
 }
@@ -164,6 +166,23 @@ func TestInstall(t *testing.T) {
 	}
 	if seen != len(installArrows) {
 		t.Errorf("found %d of the parts of internal/install, not %d", seen, len(installArrows))
+	}
+}
+
+// TestFronts: data flows one way, from entry points over a front to the core.
+func TestFronts(t *testing.T) {
+	users := map[string][]string{"internal/resident": {"plugin"}, "internal/percall": {"plugin", "cni", "internal/operator"},
+		"internal/space": {"internal/core"}, "internal/core": {"internal/resident", "internal/percall", "internal/evidence", "cni"}}
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {
+			continue
+		}
+		for _, i := range p.Imports {
+			used := strings.TrimPrefix(i, module)
+			if who, known := users[used]; known && !slices.Contains(who, p.name()) {
+				t.Errorf("%s imports %s: only %v do", p.name(), used, who)
+			}
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -20,7 +20,7 @@ type driver struct {
 	log   *slog.Logger
 	ready chan struct{} // closed when engine or failure is set
 	// One of these is set before ready is closed.
-	engine  *engine.Engine
+	engine  *resident.Front
 	failure error
 	changed func()                      // wakes the engine sync
 	forget  func(endpoint string) error // removes the endpoint's attestation
@@ -28,7 +28,7 @@ type driver struct {
 
 func newDriver(log *slog.Logger) *driver { return &driver{log: log, ready: make(chan struct{})} }
 
-func (d *driver) serve(e *engine.Engine, changed func(), forget func(endpoint string) error) {
+func (d *driver) serve(e *resident.Front, changed func(), forget func(endpoint string) error) {
 	d.engine, d.changed, d.forget = e, changed, forget
 	close(d.ready)
 }
@@ -39,7 +39,7 @@ func (d *driver) refuse(cause error) {
 }
 
 // call runs f in bounded time, once the plugin is ready.
-func (d *driver) call(name string, f func(context.Context, *engine.Engine) error) error {
+func (d *driver) call(name string, f func(context.Context, *resident.Front) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	select {
@@ -63,7 +63,7 @@ func (d *driver) GetCapabilities() (*network.CapabilitiesResponse, error) {
 }
 
 func (d *driver) CreateNetwork(r *network.CreateNetworkRequest) error {
-	err := d.call("create network", func(ctx context.Context, e *engine.Engine) error {
+	err := d.call("create network", func(ctx context.Context, e *resident.Front) error {
 		n, err := requestedNetwork(r)
 		if err != nil {
 			return err
@@ -77,14 +77,14 @@ func (d *driver) CreateNetwork(r *network.CreateNetworkRequest) error {
 }
 
 func (d *driver) DeleteNetwork(r *network.DeleteNetworkRequest) error {
-	return d.call("delete network", func(ctx context.Context, e *engine.Engine) error {
+	return d.call("delete network", func(ctx context.Context, e *resident.Front) error {
 		return errors.Join(needID(r.NetworkID), e.DeleteNetwork(ctx, r.NetworkID))
 	})
 }
 
 func (d *driver) CreateEndpoint(r *network.CreateEndpointRequest) (*network.CreateEndpointResponse, error) {
 	response := &network.CreateEndpointResponse{}
-	err := d.call("create endpoint", func(ctx context.Context, e *engine.Engine) error {
+	err := d.call("create endpoint", func(ctx context.Context, e *resident.Front) error {
 		n, err := d.describedNetwork(ctx, e, r)
 		if err != nil {
 			return err
@@ -104,7 +104,7 @@ func (d *driver) CreateEndpoint(r *network.CreateEndpointRequest) (*network.Crea
 }
 
 func (d *driver) DeleteEndpoint(r *network.DeleteEndpointRequest) error {
-	return d.call("delete endpoint", func(ctx context.Context, e *engine.Engine) error {
+	return d.call("delete endpoint", func(ctx context.Context, e *resident.Front) error {
 		if err := needID(r.NetworkID, r.EndpointID); err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (d *driver) DeleteEndpoint(r *network.DeleteEndpointRequest) error {
 // nobody an interface on docker_gwbridge, which is full egress.
 func (d *driver) Join(r *network.JoinRequest) (*network.JoinResponse, error) {
 	response := &network.JoinResponse{DisableGatewayService: true}
-	err := d.call("join", func(ctx context.Context, e *engine.Engine) error {
+	err := d.call("join", func(ctx context.Context, e *resident.Front) error {
 		if err := needID(r.NetworkID, r.EndpointID); err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (d *driver) Join(r *network.JoinRequest) (*network.JoinResponse, error) {
 		if err != nil {
 			return err
 		}
-		response.InterfaceName = network.InterfaceName{SrcName: a.Interface, DstPrefix: "eth"}
+		response.InterfaceName = network.InterfaceName{SrcName: a.Name, DstPrefix: "eth"}
 		if a.Gateway.IsValid() {
 			response.Gateway = a.Gateway.String()
 		}
@@ -137,7 +137,7 @@ func (d *driver) Join(r *network.JoinRequest) (*network.JoinResponse, error) {
 }
 
 func (d *driver) Leave(r *network.LeaveRequest) error {
-	return d.call("leave", func(ctx context.Context, e *engine.Engine) error {
+	return d.call("leave", func(ctx context.Context, e *resident.Front) error {
 		return errors.Join(needID(r.NetworkID, r.EndpointID), e.Leave(ctx, r.NetworkID, r.EndpointID))
 	})
 }
@@ -168,7 +168,7 @@ func (d *driver) RevokeExternalConnectivity(*network.RevokeExternalConnectivityR
 	return nil
 }
 
-func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Network, error) {
+func findNetwork(ctx context.Context, e *resident.Front, id string) (topology.Network, error) {
 	if err := needID(id); err != nil {
 		return topology.Network{}, err
 	}
@@ -183,7 +183,7 @@ func findNetwork(ctx context.Context, e *engine.Engine, id string) (topology.Net
 	}
 	return topology.Network{}, fmt.Errorf("network %.12s: %w: the plugin's store was lost "+
 		"and the engine's list is not read yet; start the container again",
-		id, engine.ErrNoNetwork)
+		id, resident.ErrNoNetwork)
 }
 
 // describeTime bounds how long a gateway's start waits for the engine's list to show a network that was made just
@@ -194,7 +194,7 @@ const describeTime = 5 * time.Second
 // describedNetwork finds the network. For an endpoint at a gateway's address it waits for the range that the engine
 // assigns from: the range shows whether the address was asked for, and a default route can only be given now. The
 // engine sync reads the range; this call does not ask the engine.
-func (d *driver) describedNetwork(ctx context.Context, e *engine.Engine,
+func (d *driver) describedNetwork(ctx context.Context, e *resident.Front,
 	r *network.CreateEndpointRequest) (topology.Network, error) {
 	n, err := findNetwork(ctx, e, r.NetworkID)
 	if err != nil || r.Interface == nil {

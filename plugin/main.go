@@ -20,14 +20,18 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/evidence"
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
 // hostRun is where a managed plugin sees the host's /run.
 const hostRun = "/host/run"
+
+// hostMounts is where it sees the mount table of the host's first process.
+const hostMounts = "/host/proc/mountinfo"
 
 type config struct {
 	socket, alias, store, dockerSocket, netns string
@@ -62,6 +66,14 @@ func parseFlags() config {
 		c.alias = ""
 	}
 	return c
+}
+
+// pins is where networks' namespaces are pinned.
+func (c config) pins() ns.Pins {
+	if c.managed {
+		return ns.GuestPins(hostRun+"/netns").As("/run/netns", hostMounts)
+	}
+	return ns.HostPins(surface.Namespaces(os.Getenv(surface.NamespacesVariable)))
 }
 
 func main() {
@@ -114,7 +126,10 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 		go func() { failed <- handler.Serve(l) }()
 	}
 
-	e, err := engine.Open(ctx, engine.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns,
+	if err := c.pins().Prepare(); err != nil {
+		log.Warn("networks' namespaces", "error", err) // the first network is refused with it
+	}
+	e, err := resident.Open(ctx, resident.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns, Pins: c.pins(),
 		Owner: surface.Docker.Owner, Log: log})
 	if err != nil {
 		return waitRefusing(ctx, d, err)

@@ -17,7 +17,8 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -26,8 +27,9 @@ import (
 type daemon struct {
 	t      *testing.T
 	driver *driver
+	world  *testnet.World
 	host   *testnet.NS
-	engine *engine.Engine
+	engine *resident.Front
 	client http.Client
 	calls  atomic.Int32 // how often the driver asked for a look at Docker's list
 }
@@ -52,9 +54,10 @@ func newDaemon(t *testing.T) *daemon {
 // ready gives the daemon its engine.
 func (d *daemon) ready() *daemon {
 	d.t.Helper()
-	d.host = testnet.NewWorld(d.t).Host
-	e, err := engine.Open(d.t.Context(), engine.Config{StoreDir: d.t.TempDir(), NetNS: d.host.Path(), Owner: topology.OwnerDocker,
-		Log: slog.New(slog.DiscardHandler)})
+	d.world = testnet.NewWorld(d.t)
+	d.host = d.world.Host
+	e, err := resident.Open(d.t.Context(), resident.Config{StoreDir: d.t.TempDir(), NetNS: d.host.Path(),
+		Pins: ns.HostPins(d.world.Pins), Owner: topology.OwnerDocker, Log: slog.New(slog.DiscardHandler)})
 	check(d.t, err)
 	d.t.Cleanup(func() { e.Close() })
 	check(d.t, e.Start(d.t.Context()))

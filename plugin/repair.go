@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/evidence"
+	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
@@ -17,8 +17,8 @@ import (
 func repairPerCall(ctx context.Context, c config, log *slog.Logger) error {
 	for _, s := range surface.PerCall() {
 		log := log.With("surface", s.Owner)
-		e, err := engine.Open(ctx, engine.Config{StoreDir: s.Store(c.store), NetNS: c.netns, Owner: s.Owner,
-			Shared: true, Log: log})
+		e, err := percall.Open(ctx, percall.Config{StoreDir: s.Store(c.store), NetNS: c.netns, Owner: s.Owner,
+			Pins: c.pins(), Log: log})
 		if err != nil {
 			return fmt.Errorf("%s networks: %w", s.Owner, err)
 		}

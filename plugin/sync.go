@@ -10,9 +10,9 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/evidence"
 	"github.com/mcpnet/mcpnet/internal/request"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -33,7 +33,7 @@ const (
 // engineSync keeps the driver's networks and endpoints in step with the engine's list, which says what the driver's
 // calls do not: names, ranges, and whether an address was asked for.
 type engineSync struct {
-	engine       *engine.Engine
+	engine       *resident.Front
 	docker       *docker.Client
 	evidence     *evidence.RecordCollector
 	attestations attest.Directory
@@ -110,8 +110,9 @@ func (s *engineSync) look(ctx context.Context) error {
 	if s.collected {
 		return nil
 	}
-	s.collected = true
-	return s.engine.Collect(ctx)
+	err = s.engine.Collect(ctx)
+	s.collected = err == nil
+	return err
 }
 
 // networks rebuilds networks that the store lacks, and records what the engine tells of the others.
@@ -128,7 +129,7 @@ func (s *engineSync) networks(ctx context.Context, listed []docker.Network) (map
 		n, ok := known[l.ID]
 		if !ok {
 			n, err = s.rebuild(ctx, l)
-			if errors.Is(err, engine.ErrRemoved) {
+			if errors.Is(err, resident.ErrRemoved) {
 				continue
 			}
 			if err != nil {

@@ -67,6 +67,7 @@ rm -rf "$TREE"
 for dir in usr/bin usr/sbin usr/lib usr/lib64 proc sys dev tmp etc run/docker/plugins var/lib/mcpnet host/run host/proc/sys/net; do
 	mkdir -p "$TREE/$dir"
 done
+: >"$TREE/host/proc/mountinfo"
 for dir in bin sbin lib lib64; do ln -s "usr/$dir" "$TREE/$dir"; done
 cp "$BINARY" "$TREE/mcpnet-plugin"
 nft=$(tool nft)

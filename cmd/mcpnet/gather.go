@@ -1,22 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/operator"
-	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
 // source answers for one surface: the Docker plugin over its socket, or the documents of CNI and netavark.
 type source interface {
-	Status(context.Context) (engine.Status, error)
-	Plan(context.Context) (operator.Plan, error)
+	Status(context.Context) (report.Status, error)
+	Plan(context.Context) (report.Plan, error)
 }
 
 // ask puts a question to every surface of this host, within the time that the user gave. The Docker plugin may be missing
@@ -42,34 +42,22 @@ func ask[T any](c *cobra.Command, o *options, question func(source, context.Cont
 	return answers, nil
 }
 
-// overview is the status of all surfaces together.
-type overview struct {
-	Version  string                 `json:"version"`
-	Owners   []topology.Owner       `json:"owners"`
-	Layers   engine.Layers          `json:"layers"`
-	Problems []string               `json:"problems,omitempty"`
-	Networks []engine.NetworkStatus `json:"networks"`
-}
-
 // merge puts surfaces together. They share the host's layers, so one that lacks a layer speaks for all.
-func merge(all []engine.Status) overview {
-	r := overview{Version: version.String(), Layers: all[0].Layers, Networks: []engine.NetworkStatus{}}
-	if all[0].Version != "" {
-		r.Version = all[0].Version
-	}
+func merge(all []report.Status) report.Status {
+	out := report.Status{Schema: report.StatusSchema, Version: cmp.Or(all[0].Version, version.String()), Layers: all[0].Layers,
+		Networks: []report.Network{}}
 	for _, s := range all {
-		r.Owners = append(r.Owners, s.Owner)
-		r.Layers.NFTables = r.Layers.NFTables && s.Layers.NFTables
-		r.Layers.Reset = r.Layers.Reset && s.Layers.Reset
-		for _, p := range s.Problems {
-			if !slices.Contains(r.Problems, p) {
-				r.Problems = append(r.Problems, p)
+		out.Owners = append(out.Owners, s.Owners...)
+		out.Layers.Namespaces = out.Layers.Namespaces && s.Layers.Namespaces
+		out.Layers.NFTables = out.Layers.NFTables && s.Layers.NFTables
+		out.Layers.Uplinks = out.Layers.Uplinks && s.Layers.Uplinks
+		for _, f := range s.Findings {
+			if !slices.Contains(out.Findings, f) {
+				out.Findings = append(out.Findings, f)
 			}
 		}
-		for _, n := range s.Networks {
-			n.Owner = s.Owner
-			r.Networks = append(r.Networks, n)
-		}
+		out.Networks = append(out.Networks, s.Networks...)
 	}
-	return r
+	slices.SortFunc(out.Findings, report.Compare)
+	return out
 }

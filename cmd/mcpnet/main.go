@@ -98,7 +98,7 @@ Exit status: 0 as it should be, 1 something is not in force, 2 wrong usage, 3 th
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.PersistentFlags().DurationVar(&o.timeout, "timeout", 15*time.Second, "how long to wait for an answer")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newStatus(o), newPlan(o), newInstall(o), newUninstall(o), newVersion(o))
+	root.AddCommand(newStatus(o), newPlan(o), newInstall(o), newUninstall(o), newSchema(), newVersion(o))
 	return root
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/golden"
 	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -56,23 +58,31 @@ func mcpnet(args ...string) (code int, out, complaints string) {
 	return code, o.String(), c.String()
 }
 
-const nothing = `{"version":"v1.2.3","owner":"docker","layers":{"nftables":true,"tcpReset":true,"iptables":"nft"},"networks":[]}`
+const nothing = `{"schema":"mcpnet.status/1","version":"v1.2.3","owners":["docker"],
+"layers":{"namespaces":true,"nftables":true,"uplinks":true,"iptables":"nft"},"networks":[]}`
 
-// inForce is a host with a network that has an endpoint of every kind.
-const inForce = `{"version":"v1.2.3","owner":"docker",
-"layers":{"nftables":true,"tcpReset":false,"iptables":"nft","dockerMcp":{"iptables":{"chain":"DOCKER-USER","rule":1},"ip6tables":{"chain":"FORWARD","rule":2}}},
-"problems":["this kernel has no nft reject in netdev"],
-"networks":[{"id":"4f2a9c1e0123456789","name":"mcp-secure","bridge":"mcp-secure","bridgeUp":true,"subnet":"172.20.0.0/16","iptables":true,
+// inForce is a host with a network that has an endpoint of every kind, and one that nothing goes beyond.
+const inForce = `{"schema":"mcpnet.status/1","version":"v1.2.3","owners":["docker"],
+"layers":{"namespaces":true,"nftables":true,"uplinks":true,"iptables":"nft","dockerMcp":{"chain":"FORWARD","rule":3}},
+"findings":[{"code":"endpoint-quarantined","severity":"warning","object":"endpoint thief","meaning":"it holds a gateway's address","remedy":"ask for the address with --ip"}],
+"networks":[{"id":"4f2a9c1e0123456789","name":"mcp-secure","owner":"docker","namespace":"mcp-secure","bridge":"mcp-secure","bridgeUp":true,
+"uplink":"mcp-secure","uplinkUp":true,"subnet":"172.20.0.0/16",
 "policy":{"mcpnet.gateway":"172.20.0.100:8080/tcp","mcpnet.mode":"enforce","com.docker.network.driver.mtu":"1500"},
 "endpoints":[
-{"id":"aaaaaaaaaaaaaaaaaaaa","container":"gateway","role":"gateway","reason":"asked","address":"172.20.0.100","mac":"02:6b:ac:14:00:64","wire":"mcpwdcd0aa98561","state":"up"},
-{"id":"bbbbbbbbbbbbbbbbbbbb","role":"server","address":"172.20.240.1","mac":"02:6b:ac:14:f0:01","wire":"mcpwdca978112ca","state":"down"},
-{"id":"cccccccccccccccccccc","container":"thief","role":"candidate","reason":"address 172.20.0.101 is a gateway's","address":"172.20.0.101","mac":"02:6b:ac:14:00:65","wire":"mcpwd2e7d2c03a9","state":"up"}],
-"denied":{"no-ipv4":{"packets":7,"bytes":420},"closed-port":{"packets":2,"bytes":120}}}]}`
+{"id":"aaaaaaaaaaaaaaaaaaaa","container":"gateway","role":"gateway","reason":"asked","address":"172.20.0.100","mac":"02:6b:ac:14:00:64","wire":"mcpwcd0aa985614","state":"up","sent":{"packets":12,"bytes":900},"received":{"packets":10,"bytes":800}},
+{"id":"bbbbbbbbbbbbbbbbbbbb","role":"server","address":"172.20.240.1","mac":"02:6b:ac:14:f0:01","wire":"mcpwca978112ca1","state":"down","sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}},
+{"id":"cccccccccccccccccccc","container":"thief","role":"candidate","reason":"address 172.20.0.101 is a gateway's","address":"172.20.0.101","mac":"02:6b:ac:14:00:65","wire":"mcpw2e7d2c03a95","state":"up","sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}},
+{"id":"dddddddddddddddddddd","container":"held","role":"server","address":"172.20.240.2","mac":"02:6b:ac:14:f0:02","wire":"mcpw3e23e816003","state":"up","admission":{"state":"violates","by":"docker","reason":"it holds CAP_NET_RAW"},"quarantined":true,"sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}}],
+"denied":{"no-ipv4":{"packets":7,"bytes":420},"closed-port":{"packets":2,"bytes":120}}},
+{"id":"99999999999999999999","name":"inner","owner":"docker","namespace":"mcp-99","bridge":"mcp-99","bridgeUp":true,"uplinkUp":false,"subnet":"172.21.0.0/16",
+"policy":{"mcpnet.gateway":"172.21.0.100:8080/tcp","mcpnet.gateway.egress":"off"},"endpoints":[],"denied":{}}]}`
 
-// broken is inForce with rules that are missing and its bridge down.
-var broken = strings.NewReplacer(`"bridgeUp":true`, `"bridgeUp":false,"drift":["load nftables rules of network mcp-secure (bridge mcp-secure)"]`,
-	`"nftables":true`, `"nftables":false`, `"name":"mcp-secure",`, "").Replace(inForce)
+// broken is inForce with rules that are missing, its bridge and its uplink down, and a network that cannot be read.
+var broken = strings.NewReplacer(`"bridgeUp":true,
+"uplink":"mcp-secure","uplinkUp":true`, `"bridgeUp":false,"drift":["namespace mcp-secure: load nftables rules"],
+"uplink":"mcp-secure","uplinkUp":false`,
+	`"nftables":true,"uplinks":true`, `"nftables":false,"uplinks":false`, `"name":"mcp-secure",`, "",
+	`"findings":[`, `"findings":[{"code":"network-failed","severity":"failure","object":"network inner","meaning":"namespace /run/netns/mcp-99 is not this network's"},`).Replace(inForce)
 
 func TestStatus(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -87,10 +97,10 @@ func TestStatus(t *testing.T) {
 			}
 			golden.Check(t, *update, "status-"+name+".txt", out)
 			code, out, _ = mcpnet("--json", "--socket", socket, "status")
-			var back, want map[string]any
+			var back, want report.Status
 			check(t, json.Unmarshal([]byte(out), &back))
 			check(t, json.Unmarshal([]byte(c.answer), &want))
-			if code != c.code || back["version"] != "v1.2.3" || len(back["networks"].([]any)) != len(want["networks"].([]any)) {
+			if code != c.code || !reflect.DeepEqual(back, want) {
 				t.Errorf("exit status %d:\n%s", code, out)
 			}
 		})
@@ -108,19 +118,36 @@ func TestStatusOfSickEndpoint(t *testing.T) {
 	}
 }
 
+// TestStatusOfFinding: what does not work shows in the exit status, what could work better does not.
+func TestStatusOfFinding(t *testing.T) {
+	for severity, want := range map[string]int{"info": exitOK, "warning": exitOK, "failure": exitDrift} {
+		answer := strings.Replace(inForce, `"severity":"warning"`, `"severity":"`+severity+`"`, 1)
+		socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer})
+		code, out, _ := mcpnet("status", "--socket", socket)
+		if code != want || !strings.Contains(out, "endpoint thief: it holds a gateway's address. ask for the address with --ip") {
+			t.Errorf("finding of severity %s: exit status %d, want %d:\n%s", severity, code, want, out)
+		}
+	}
+}
+
 func TestPlan(t *testing.T) {
-	socket := plugin(t, http.StatusOK, map[string]string{operator.PlanPath: `{"steps":[]}`})
+	socket := plugin(t, http.StatusOK, map[string]string{operator.PlanPath: `{"schema":"mcpnet.plan/1","steps":[]}`})
 	if code, out, _ := mcpnet("plan", "--socket", socket); code != exitOK || !strings.HasPrefix(out, "Nothing to do") {
 		t.Errorf("%d %s", code, out)
 	}
-	socket = plugin(t, http.StatusOK, map[string]string{operator.PlanPath: `{"steps":["bridge mcp-secure: up","wire x: up"]}`})
-	if code, out, _ := mcpnet("plan", "--socket", socket); code != exitDrift || out != "  1  bridge mcp-secure: up\n  2  wire x: up\n" {
+	steps := `{"schema":"mcpnet.plan/1","steps":[
+{"network":"mcp-secure","namespace":"namespace mcp-secure","action":"bridge mcp-secure: mtu 1500, up"},
+{"namespace":"host","action":"link mcp-99: delete"}]}`
+	socket = plugin(t, http.StatusOK, map[string]string{operator.PlanPath: steps})
+	want := "  1  namespace mcp-secure: bridge mcp-secure: mtu 1500, up\n  2  host: link mcp-99: delete\n"
+	if code, out, _ := mcpnet("plan", "--socket", socket); code != exitDrift || out != want {
 		t.Errorf("%d %q", code, out)
 	}
-	var p operator.Plan
+	var got, sent report.Plan
 	code, out, _ := mcpnet("plan", "--json", "--socket", socket)
-	check(t, json.Unmarshal([]byte(out), &p))
-	if code != exitDrift || len(p.Steps) != 2 {
+	check(t, json.Unmarshal([]byte(out), &got))
+	check(t, json.Unmarshal([]byte(steps), &sent))
+	if code != exitDrift || !reflect.DeepEqual(got, sent) {
 		t.Errorf("%d %s", code, out)
 	}
 }

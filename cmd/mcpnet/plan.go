@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/report"
 )
 
 func newPlan(o *options) *cobra.Command {
@@ -16,13 +16,13 @@ func newPlan(o *options) *cobra.Command {
 
 The plugin takes them by itself within milliseconds of a change, so an empty plan is the usual answer.
 Exit status: 0 nothing to do, 1 steps to do.`,
-		Example: "  mcpnet plan\n  mcpnet plan --json | jq -r '.steps[]'",
+		Example: "  mcpnet plan\n  mcpnet plan --json | jq -r '.steps[].action'",
 		RunE: func(c *cobra.Command, _ []string) error {
 			all, err := ask(c, o, source.Plan)
 			if err != nil {
 				return err
 			}
-			p := operator.Plan{Steps: []string{}}
+			p := report.Plan{Schema: report.PlanSchema, Steps: []report.Step{}}
 			for _, one := range all {
 				p.Steps = append(p.Steps, one.Steps...)
 			}
@@ -37,7 +37,7 @@ Exit status: 0 nothing to do, 1 steps to do.`,
 	}
 }
 
-func printPlan(c *cobra.Command, o *options, p operator.Plan) error {
+func printPlan(c *cobra.Command, o *options, p report.Plan) error {
 	out := c.OutOrStdout()
 	if o.json {
 		return printJSON(out, p)
@@ -47,7 +47,7 @@ func printPlan(c *cobra.Command, o *options, p operator.Plan) error {
 		return err
 	}
 	for i, s := range p.Steps {
-		if _, err := fmt.Fprintf(out, "%3d  %s\n", i+1, s); err != nil {
+		if _, err := fmt.Fprintf(out, "%3d  %s: %s\n", i+1, s.Namespace, s.Action); err != nil {
 			return err
 		}
 	}

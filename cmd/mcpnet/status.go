@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -43,28 +43,29 @@ Exit status: 0 everything is in force, 1 a layer or an endpoint is not as it sho
 	}
 }
 
-func healthy(s overview) bool {
+func healthy(s report.Status) bool {
 	for _, n := range s.Networks {
-		sick := func(e engine.EndpointStatus) bool { return e.State == "gone" || e.State == "unguarded" }
+		sick := func(e report.Endpoint) bool { return e.State == report.StateGone || e.State == report.StateUnguarded }
 		if len(n.Drift) > 0 || !n.BridgeUp || slices.ContainsFunc(n.Endpoints, sick) {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(s.Findings, func(f report.Finding) bool { return f.Severity == report.Failure })
 }
 
-func printStatus(out io.Writer, s overview) error {
+func printStatus(out io.Writer, s report.Status) error {
 	p := painter{colour: wantsColour(out)}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "mcpnet %s (%s)\n", s.Version, ownersText(s.Owners))
+	unused := len(s.Networks) == 0
+	fmt.Fprintf(w, "mcpnet %s (%s)\n", s.Version, strings.Join(s.Owners, ", "))
 	fmt.Fprintf(w, "Layers:\n")
-	fmt.Fprintf(w, "  nftables\t%s\n", layer(len(s.Networks) == 0, s.Layers.NFTables, "in force: DOCKER-MCP from the ingress hook of every wire, priority -300"))
-	fmt.Fprintf(w, "  iptables\t%s\n", iptablesLayer(s.Layers, len(s.Networks) == 0))
-	fmt.Fprintf(w, "  fast answers\t%s\n", map[bool]string{true: "TCP reset on closed ports", false: "no TCP reset: a closed port is silent"}[s.Layers.Reset])
-	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "  %s\t%s\n", p.warn("note"), problem)
+	fmt.Fprintf(w, "  namespaces\t%s\n", layer(unused, s.Layers.Namespaces, "in force: each network in a network namespace of its own"))
+	fmt.Fprintf(w, "  nftables\t%s\n", layer(unused, s.Layers.NFTables, "in force: DOCKER-MCP from the ingress hook of every wire, priority -300"))
+	fmt.Fprintf(w, "  uplinks\t%s\n", uplinksLayer(s))
+	for _, f := range s.Findings {
+		fmt.Fprintf(w, "  %s\t%s\n", paintSeverity(p, f.Severity), findingText(f))
 	}
-	if len(s.Networks) == 0 {
+	if unused {
 		fmt.Fprintf(w, "\nNo networks. Make one: docker network create -d mcpnet --subnet … -o mcpnet.gateway=IP:PORT NAME\n")
 	}
 	for _, n := range s.Networks {
@@ -73,12 +74,19 @@ func printStatus(out io.Writer, s overview) error {
 	return w.Flush()
 }
 
-func ownersText(owners []topology.Owner) string {
-	out := make([]string, len(owners))
-	for i, o := range owners {
-		out[i] = string(o)
+func paintSeverity(p painter, s report.Severity) string {
+	if s == report.Failure {
+		return p.bad(string(s))
 	}
-	return strings.Join(out, ", ")
+	return p.warn(string(s))
+}
+
+func findingText(f report.Finding) string {
+	text := f.Object + ": " + f.Meaning
+	if f.Remedy != "" {
+		text += ". " + f.Remedy
+	}
+	return text
 }
 
 func layer(unused, holds bool, text string) string {
@@ -91,40 +99,46 @@ func layer(unused, holds bool, text string) string {
 	return "INCOMPLETE: see the network's pending steps; its wires are dead until they are done"
 }
 
-func iptablesLayer(l engine.Layers, unused bool) string {
+// uplinksLayer tells how gateways get beyond their networks, which no promise depends on.
+func uplinksLayer(s report.Status) string {
+	if !slices.ContainsFunc(s.Networks, func(n report.Network) bool { return n.Uplink != "" }) {
+		return "none: nothing goes beyond a network"
+	}
+	text := "in force"
+	if !s.Layers.Uplinks {
+		text = "INCOMPLETE: a gateway reaches nothing beyond its network until the pending steps are done"
+	}
 	switch {
-	case l.IPTables == "":
-		return "not available on this host; nftables holds alone"
-	case unused:
-		return l.IPTables + " variant: nothing to hold: no network"
+	case s.Layers.IPTables == "":
+		return text + "; no iptables on this host"
+	case s.Layers.DockerMCP == nil:
+		return fmt.Sprintf("%s; iptables (%s): nothing leads to DOCKER-MCP", text, s.Layers.IPTables)
 	}
-	var places []string
-	for _, command := range []string{"iptables", "ip6tables"} {
-		if p, ok := l.DockerMCP[command]; ok {
-			places = append(places, fmt.Sprintf("%s %s rule %d", command, p.Chain, p.Rule))
-		} else {
-			places = append(places, command+": nothing leads there")
-		}
-	}
-	return fmt.Sprintf("%s variant: DOCKER-MCP from %s", l.IPTables, strings.Join(places, ", "))
+	return fmt.Sprintf("%s; iptables (%s): DOCKER-MCP from %s rule %d", text, s.Layers.IPTables, s.Layers.DockerMCP.Chain, s.Layers.DockerMCP.Rule)
 }
 
-func printNetwork(w io.Writer, p painter, n engine.NetworkStatus) {
-	name := n.Name
-	if name == "" {
-		name = n.ID[:min(12, len(n.ID))]
-	}
+func printNetwork(w io.Writer, p painter, n report.Network) {
 	state := "up"
 	if !n.BridgeUp {
 		state = p.bad("DOWN")
 	}
-	fmt.Fprintf(w, "\nNetwork %s (%s): bridge %s (%s), subnet %s\n", name, n.Owner, n.Bridge, state, n.Subnet)
+	fmt.Fprintf(w, "\nNetwork %s (%s): namespace %s, bridge %s, subnet %s, %s\n", n.DisplayName(), n.Owner, n.Namespace, state, n.Subnet, uplinkText(p, n))
 	fmt.Fprintf(w, "  policy\t%s\n", policyText(n.Policy))
 	for _, step := range n.Drift {
 		fmt.Fprintf(w, "  %s\t%s\n", p.bad("pending"), step)
 	}
 	printEndpoints(w, p, n.Endpoints)
 	printDenied(w, n)
+}
+
+func uplinkText(p painter, n report.Network) string {
+	switch {
+	case n.Uplink == "":
+		return "no uplink"
+	case n.UplinkUp:
+		return "uplink " + n.Uplink
+	}
+	return "uplink " + n.Uplink + " " + p.bad("DOWN")
 }
 
 func policyText(policy map[string]string) string {
@@ -137,41 +151,38 @@ func policyText(policy map[string]string) string {
 	return strings.Join(out, " ")
 }
 
-func printEndpoints(w io.Writer, p painter, endpoints []engine.EndpointStatus) {
+func printEndpoints(w io.Writer, p painter, endpoints []report.Endpoint) {
 	if len(endpoints) == 0 {
 		fmt.Fprintf(w, "  no endpoints\n")
 		return
 	}
 	fmt.Fprintf(w, "  ADDRESS\tROLE\tSTATE\tCONTAINER\tWIRE\tSENT\tRECEIVED\n")
 	for _, e := range endpoints {
-		container := e.Container
-		if container == "" {
-			container = "endpoint " + e.ID[:min(12, len(e.ID))]
-		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\n", e.Address, e.Role, e.State, container, e.Wire, e.Sent.Packets, e.Received.Packets)
-		if e.Role == topology.RoleCandidate {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\n", e.Address, e.Role, e.State, e.DisplayName(), e.Wire, e.Sent.Packets, e.Received.Packets)
+		if e.Role == string(topology.RoleCandidate) {
 			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn("quarantined"), e.Reason)
 		}
-		if word, reason := admissionText(e); word != "" {
-			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn(word), reason)
+		if state, reason := admissionText(e); state != "" {
+			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn(state), reason)
 		}
 	}
 }
 
 // admissionText says what is against an endpoint's container (P10); nothing where it conforms or nobody looks.
-func admissionText(e engine.EndpointStatus) (word, reason string) {
+func admissionText(e report.Endpoint) (state, reason string) {
+	violates := e.Admission.State == string(topology.Violates)
 	switch {
-	case e.Quarantined && e.Admission.State == topology.Violates:
+	case e.Quarantined && violates:
 		return "quarantined", e.Admission.Reason
 	case e.Quarantined:
 		return "held", "until its container is known to keep to mcpnet.caps"
-	case e.Admission.State == topology.Violates:
+	case violates:
 		return "audit", e.Admission.Reason
 	}
 	return "", ""
 }
 
-func printDenied(w io.Writer, n engine.NetworkStatus) {
+func printDenied(w io.Writer, n report.Network) {
 	if len(n.Denied) == 0 {
 		return
 	}

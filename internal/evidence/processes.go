@@ -8,7 +8,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/admission"
 	"github.com/mcpnet/mcpnet/internal/attest"
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/procfs"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -26,7 +26,7 @@ const (
 // ProcessCollector collects evidence about containers of CNI and netavark: their processes, and what leads out of their
 // network namespaces. Their engines keep no record that a plugin could read.
 type ProcessCollector struct {
-	engine       *engine.Engine
+	networks     Observed
 	attestations attest.Directory
 	log          *slog.Logger
 	findings
@@ -64,8 +64,8 @@ func newFindings() findings {
 }
 
 // Run judges endpoints until the context ends.
-func (c *ProcessCollector) Run(ctx context.Context, e *engine.Engine) {
-	c.engine = e
+func (c *ProcessCollector) Run(ctx context.Context, networks Observed) {
+	c.networks = networks
 	attested := make(chan struct{}, 1)
 	go watchAttestations(ctx, c.attestations, c.log, func(string) {
 		select {
@@ -98,7 +98,7 @@ func nextLook(undecided time.Duration) time.Duration {
 // look judges every endpoint, and returns the interval after which to look again.
 func (c *ProcessCollector) look(ctx context.Context) (interval time.Duration, err error) {
 	interval = maxInterval
-	examined, err := c.engine.Examined(ctx)
+	examined, err := c.networks.Examined(ctx)
 	if err != nil || len(examined) == 0 {
 		return interval, err
 	}
@@ -113,7 +113,7 @@ func (c *ProcessCollector) look(ctx context.Context) (interval time.Duration, er
 	next := newFindings()
 	for _, e := range examined {
 		v := c.judge(e, processes[e.Endpoint.NetNS], next)
-		if v.doubtful || v.State == topology.AdmissionWaiting {
+		if v.doubtful || v.State != topology.Conforms { // what holds too much may be the runtime's own process, about to end
 			interval = min(interval, nextLook(c.undecided(e.Endpoint.ID, next)))
 		}
 		if v.State == topology.AdmissionWaiting && v.doubtful {
@@ -122,7 +122,7 @@ func (c *ProcessCollector) look(ctx context.Context) (interval time.Duration, er
 		if v.Admission == e.Endpoint.Admission {
 			continue // to record it again would lock the store, and read all of it
 		}
-		if err := c.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, v.Admission); err != nil {
+		if err := c.networks.Admit(ctx, e.Network.ID, e.Endpoint.ID, v.Admission); err != nil {
 			return interval, err
 		}
 	}
@@ -147,7 +147,7 @@ type verdict struct {
 }
 
 // judge decides about one endpoint, and notes in next what the next look needs.
-func (c *ProcessCollector) judge(e engine.Examined, processes []admission.Process, next findings) (v verdict) {
+func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process, next findings) (v verdict) {
 	allowed := e.Network.Policy.Caps
 	problems, doubtful := c.judgeProcesses(processes, allowed, next)
 	v.doubtful = doubtful
@@ -188,11 +188,11 @@ func (c *ProcessCollector) judgeProcesses(processes []admission.Process, allowed
 }
 
 // outletsOf finds ways out beside the endpoint.
-func (c *ProcessCollector) outletsOf(e engine.Examined, pid int) outlets {
+func (c *ProcessCollector) outletsOf(e core.Examined, pid int) outlets {
 	if known, ok := c.outlets[e.Endpoint.ID]; ok && time.Since(known.at) < outletsAge {
 		return known
 	}
-	o, err := c.engine.Outlets(procfs.NetNS(pid))
+	o, err := c.networks.Outlets(procfs.NetNS(pid))
 	if err != nil {
 		return outlets{} // the process has ended; the next look finds another
 	}

@@ -8,18 +8,39 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/admission"
 	"github.com/mcpnet/mcpnet/internal/attest"
+	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/docker"
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
+
+// Judged are networks whose endpoints are admitted by evidence.
+type Judged interface {
+	// Examined gives the endpoints about which evidence is wanted.
+	Examined(context.Context) ([]core.Examined, error)
+	// Admit records what the evidence says, and has it take effect.
+	Admit(ctx context.Context, network, endpoint string, a topology.Admission) error
+}
+
+// Recorded are networks of an engine that keeps a record of its containers.
+type Recorded interface {
+	Judged
+	Networks(context.Context) ([]topology.Network, error)
+}
+
+// Observed are networks of an engine without one.
+type Observed interface {
+	Judged
+	// Outlets tells what leads out of a container's network namespace.
+	Outlets(sandbox string) (core.Outlets, error)
+}
 
 // recordTime bounds one inspect. Docker does not answer while it works on the container, and all other containers wait.
 const recordTime = 500 * time.Millisecond
 
 // RecordCollector collects evidence about the containers of Docker's endpoints (P10): attestations and Docker's record.
 type RecordCollector struct {
-	engine       *engine.Engine
+	networks     Recorded
 	docker       *docker.Client
 	attestations attest.Directory
 	log          *slog.Logger
@@ -29,9 +50,9 @@ type RecordCollector struct {
 }
 
 // NewRecordCollector makes the collector for a Docker engine.
-func NewRecordCollector(e *engine.Engine, d *docker.Client, attestations attest.Directory,
+func NewRecordCollector(networks Recorded, d *docker.Client, attestations attest.Directory,
 	log *slog.Logger) *RecordCollector {
-	return &RecordCollector{engine: e, docker: d, attestations: attestations, log: log}
+	return &RecordCollector{networks: networks, docker: d, attestations: attestations, log: log}
 }
 
 // Watch admits an endpoint as soon as mcpnet-runtime attests its container, until the context ends.
@@ -51,7 +72,7 @@ func (c *RecordCollector) admitAttested(ctx context.Context, endpoint string) er
 	if err != nil || !ok {
 		return err
 	}
-	networks, err := c.engine.Networks(ctx)
+	networks, err := c.networks.Networks(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,12 +84,12 @@ func (c *RecordCollector) admitAttested(ctx context.Context, endpoint string) er
 	if judged.State != topology.Conforms {
 		return nil
 	}
-	return c.engine.Admit(ctx, a.Network, endpoint, judged)
+	return c.networks.Admit(ctx, a.Network, endpoint, judged)
 }
 
 // Judge admits or quarantines every endpoint by all evidence there is.
 func (c *RecordCollector) Judge(ctx context.Context, attachments []docker.Attachment) error {
-	examined, err := c.engine.Examined(ctx)
+	examined, err := c.networks.Examined(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,7 +111,7 @@ func (c *RecordCollector) Judge(ctx context.Context, attachments []docker.Attach
 		if judged.State == topology.AdmissionWaiting || judged == e.Endpoint.Admission {
 			continue // without new evidence the last judgement stands
 		}
-		if err := c.engine.Admit(ctx, e.Network.ID, e.Endpoint.ID, judged); err != nil {
+		if err := c.networks.Admit(ctx, e.Network.ID, e.Endpoint.ID, judged); err != nil {
 			return err
 		}
 	}
@@ -98,7 +119,7 @@ func (c *RecordCollector) Judge(ctx context.Context, attachments []docker.Attach
 	return nil
 }
 
-func (c *RecordCollector) evidence(ctx context.Context, e engine.Examined, a docker.Attachment) admission.Evidence {
+func (c *RecordCollector) evidence(ctx context.Context, e core.Examined, a docker.Attachment) admission.Evidence {
 	evidence := admission.Evidence{Networks: a.Others, Sharers: a.Sharers, Attested: c.attestedCaps(a)}
 	if evidence.Attested != nil {
 		return evidence

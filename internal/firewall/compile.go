@@ -19,87 +19,114 @@ const (
 // metadata are the prefixes of cloud metadata services and the like, which no egress policy opens (P7).
 var metadata = []string{"169.254.0.0/16", "168.63.129.16", "100.100.100.200", "192.0.0.192"}
 
-// Features are what the kernel offers beyond the minimum.
+// Features are what the machine offers beyond the minimum.
 type Features struct {
-	// Reset is NFT_REJECT_NETDEV: TCP resets from ingress. Without it closed ports are silent.
-	Reset bool
+	// DevicePrefix is an ingress chain for all devices whose names begin alike, also for those that are made later (Linux 6.16,
+	// with an nft command that can list it: 1.1.6). Without it each wire has a chain of its own.
+	DevicePrefix bool `json:"devicePrefix"`
 }
 
-// names are the sets and chains of one network, by its bridge.
-type names struct {
-	tcp, udp, gatewayIP              string // policy: permitted tuples, addresses of gateways
-	gatewayMAC, serverMAC            string // answers to ARP
-	port, wire                       string // ways: (MAC, IP) → interface
-	flows, closing                   string // connections opened by gateways
-	own                              string // identity: wire, MAC and IP of each endpoint
-	server, fromServer, serverARP    string // chains
-	gateway, fromGateway, gatewayARP string
-	candidate                        string
-	held, quarantine, heldWay        string // chains and set of servers that are not admitted
-	forward, input, nat              string
-}
+// Names of chains. Those that the network guide names keep its spelling.
+const (
+	chainIngress    = "MCP-INGRESS" // base chain of all wires
+	chainWires      = "MCP-WIRES"
+	chainServers    = "DOCKER-MCP"
+	chainServerARP  = "MCP-SERVER-ARP"
+	chainGateway    = "MCP-GATEWAY"
+	chainGateways   = "MCP-GATEWAY-IPV4"
+	chainGatewayARP = "MCP-GATEWAY-ARP"
+	chainHeld       = "MCP-HELD"
+	chainQuarantine = "MCP-QUARANTINE"
+	chainRouter     = "MCP-ROUTER"
+	chainRouterIn   = "MCP-ROUTER-IN"
+	chainRefuse     = "MCP-REFUSE"
+	chainForward    = "MCP-FORWARD"
+	chainInput      = "MCP-INPUT"
+)
 
-func namesOf(n topology.Network) names {
-	b := n.Bridge
-	return names{
-		tcp: b + ".tcp", udp: b + ".udp", gatewayIP: b + ".gateway-ip",
-		gatewayMAC: b + ".gateway-mac", serverMAC: b + ".server-mac",
-		port: b + ".port", wire: b + ".wire", flows: b + ".flows", closing: b + ".closing",
-		own:    b + ".own",
-		server: "MCP-SERVER." + b, fromServer: "DOCKER-MCP." + b, serverARP: "MCP-SERVER-ARP." + b,
-		gateway: "MCP-GATEWAY." + b, fromGateway: "MCP-GATEWAY-IPV4." + b, gatewayARP: "MCP-GATEWAY-ARP." + b,
-		candidate: "MCP-CANDIDATE." + b,
-		held:      "MCP-HELD." + b, quarantine: "MCP-QUARANTINE." + b, heldWay: b + ".held",
-		forward: "forward." + b, input: "input." + b, nat: "postrouting." + b,
-	}
-}
+// Names of sets.
+const (
+	setGatewayIP  = "gateway-ip"    // policy: addresses of gateways
+	setTCP        = "permitted-tcp" // policy: permitted (gateway IP, port)
+	setUDP        = "permitted-udp" //
+	setGatewayMAC = "gateway-mac"   // policy: what servers are told of gateways by ARP
 
-// compiler builds the rules of one network.
+	setAntiSpoof        = "anti-spoof"         // who may speak on which wire: servers
+	setAntiSpoofHeld    = "anti-spoof-held"    // servers that are not admitted yet
+	setAntiSpoofDenied  = "anti-spoof-denied"  // servers in quarantine, and candidates
+	setAntiSpoofGateway = "anti-spoof-gateway" // gateways
+	setAnswerTCP        = "answer-tcp"         // gateways' permitted ports, as they answer from them
+	setAnswerUDP        = "answer-udp"
+
+	mapToTCP  = "gateway-tcp"   // next hop of a permitted tuple: (MAC, IP, port) of a gateway → its port
+	mapToUDP  = "gateway-udp"   //
+	mapPort   = "gateway-port"  // (MAC, IP) of a gateway → its port
+	mapWire   = "server-wire"   // (MAC, IP) of an admitted server → its wire
+	mapMAC    = "endpoint-mac"  // IP of any endpoint → its MAC
+	mapDevice = "endpoint-wire" // IP of any endpoint → its wire
+	setHeld   = "held-servers"  // (MAC, IP) that gateways must not reach yet
+	setFlows  = "flows"         // connections opened by gateways
+	setClosed = "closing"       // those that were closed a moment ago
+
+	// SetHost is the set of the host's own addresses, which a gateway's egress does not reach.
+	SetHost = "host-addrs"
+	// Only gateways that are there get what comes over the uplink: another container may have the address of one that is not.
+	setAttached = "attached-gateways"
+)
+
+// compiler builds the rules of one network's namespace.
 type compiler struct {
-	names
 	network  topology.Network
 	policy   policy.Policy
 	features Features
 }
 
-// CompileNetwork gives the rules of a network that do not depend on its endpoints: its skeleton.
+// CompileNetwork gives the rules of a network's namespace that do not depend on its endpoints: its skeleton.
 func CompileNetwork(n topology.Network, f Features) Ruleset {
-	c := compiler{namesOf(n), n, n.Policy, f}
-	return Ruleset{
-		Sets: c.sets(),
-		Chains: append([]Chain{
-			{Family: NetDev, Name: c.server, Rules: c.identity(c.fromServer, c.serverARP)},
-			{Family: NetDev, Name: c.fromServer, Rules: c.servers()},
-			{Family: NetDev, Name: c.serverARP, Rules: []Rule{c.answer("arp-gateway", c.gatewayMAC), c.deny("no-arp")}},
-			{Family: NetDev, Name: c.gateway, Rules: c.identity(c.fromGateway, c.gatewayARP)},
-			{Family: NetDev, Name: c.fromGateway, Rules: c.gateways()},
-			{Family: NetDev, Name: c.gatewayARP, Rules: c.gatewaysARP()},
-			{Family: NetDev, Name: c.candidate, Rules: []Rule{c.deny("candidate")}},
-		}, append(c.heldChains(), c.host()...)...),
+	c := compiler{n, n.Policy, f}
+	chains := []Chain{
+		{Family: NetDev, Name: chainWires, Rules: c.wires()},
+		{Family: NetDev, Name: chainServers, Rules: c.servers()},
+		{Family: NetDev, Name: chainServerARP, Rules: c.serversARP()},
+		{Family: NetDev, Name: chainGateway, Rules: c.gateway()},
+		{Family: NetDev, Name: chainGateways, Rules: c.gateways()},
+		{Family: NetDev, Name: chainGatewayARP, Rules: c.gatewaysARP()},
+		{Family: NetDev, Name: chainHeld, Rules: []Rule{c.deny("held")}},
+		{Family: NetDev, Name: chainQuarantine, Rules: []Rule{c.refuse("quarantined"), c.deny("quarantined-other")}},
+		{Family: NetDev, Name: chainRouter, Hook: HookIngress, Device: topology.RouterPort, Policy: Drop, Rules: c.fromRouter()},
 	}
+	if f.DevicePrefix {
+		chains = append(chains, c.ingress(chainIngress, topology.WirePrefix+"*"))
+	}
+	return Ruleset{Features: f, Sets: c.sets(), Chains: append(chains, c.routed()...)}
 }
+
+// identity is what tells who speaks.
+var identity = []Type{IfaceIndex, EtherAddr, IPv4Addr}
 
 func (c compiler) sets() []Set {
-	way := []Type{EtherAddr, IPv4Addr}
 	flow := []Type{IPv4Addr, InetService, IPv4Addr, InetService}
-	return []Set{
-		{Family: NetDev, Name: c.gatewayIP, Key: []Type{IPv4Addr}, Elements: c.gatewayAddrs()},
-		{Family: NetDev, Name: c.tcp, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.TCP)},
-		{Family: NetDev, Name: c.udp, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.UDP)},
-		{Family: NetDev, Name: c.gatewayMAC, Key: []Type{IPv4Addr}, Data: EtherAddr, Elements: c.gatewayMACs()},
-		c.ownSet(),
-		{Family: NetDev, Name: c.serverMAC, Key: []Type{IPv4Addr}, Data: EtherAddr, Held: true},
-		{Family: NetDev, Name: c.port, Key: way, Data: IfaceIndex, Held: true},
-		{Family: NetDev, Name: c.wire, Key: way, Data: IfaceIndex, Held: true},
-		{Family: NetDev, Name: c.flows, Key: flow, Dynamic: true, Size: flowsSize, Held: true},
-		{Family: NetDev, Name: c.closing, Key: flow, Dynamic: true, Size: flowsSize, Held: true},
-		c.heldSet(),
+	filled := func(name string, data Type, key ...Type) Set {
+		return Set{Family: NetDev, Name: name, Key: key, Data: data, Filled: true}
 	}
-}
-
-// ownSet holds who may speak on which wire.
-func (c compiler) ownSet() Set {
-	return Set{Family: NetDev, Name: c.own, Key: []Type{IfaceName, EtherAddr, IPv4Addr}, Held: true}
+	answer := append(append([]Type(nil), identity...), InetService)
+	to := append(append([]Type(nil), hopKey...), InetService)
+	return []Set{
+		{Family: NetDev, Name: setGatewayIP, Key: []Type{IPv4Addr}, Elements: c.gatewayAddrs()},
+		{Family: NetDev, Name: setTCP, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.TCP)},
+		{Family: NetDev, Name: setUDP, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.UDP)},
+		{Family: NetDev, Name: setGatewayMAC, Key: []Type{IPv4Addr}, Data: EtherAddr, Elements: c.gatewayMACs()},
+		filled(setAntiSpoof, "", identity...), filled(setAntiSpoofHeld, "", identity...),
+		filled(setAntiSpoofDenied, "", identity...), filled(setAntiSpoofGateway, "", identity...),
+		filled(setAnswerTCP, "", answer...), filled(setAnswerUDP, "", answer...),
+		filled(mapToTCP, IfaceIndex, to...), filled(mapToUDP, IfaceIndex, to...),
+		filled(mapPort, IfaceIndex, hopKey...), filled(mapWire, IfaceIndex, hopKey...), filled(setHeld, "", hopKey...),
+		filled(mapMAC, EtherAddr, IPv4Addr), filled(mapDevice, IfaceIndex, IPv4Addr),
+		{Family: NetDev, Name: setFlows, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
+		{Family: NetDev, Name: setClosed, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
+		{Family: Inet, Name: SetHost, Key: []Type{IPv4Addr}, Filled: true},
+		{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}, Filled: true},
+	}
 }
 
 func (c compiler) gatewayAddrs() (out []Element) {
@@ -143,7 +170,7 @@ func (c compiler) id(what string) string { return c.network.Bridge + "/" + what 
 
 func (c compiler) denyLog() bool { return c.policy.Log != policy.LogOff }
 
-// Matches shared by several rules. That a frame is IPv4, or ARP, and not tagged, is known before: see identity.
+// Matches shared by several rules. That a frame is IPv4, or ARP, and not tagged, is known before: see wires.
 var (
 	plainIP  = []Match{PlainIPv4, Unfragmented}
 	plainTCP = append(append([]Match(nil), plainIP...), is(IPProto, "tcp"))
@@ -151,126 +178,178 @@ var (
 	anyARP   = []Match{EthernetARP}
 
 	toDestination = []Field{EtherDst, IPDst}
+	toTCP         = []Field{EtherDst, IPDst, TCPDst}
+	toUDP         = []Field{EtherDst, IPDst, UDPDst}
 	// A connection's key stands with the server first, seen from either side.
 	flowFromServer  = []Field{IPSrc, TCPSrc, IPDst, TCPDst}
 	flowFromGateway = []Field{IPDst, TCPDst, IPSrc, TCPSrc}
 )
 
-// identity leads what a wire's own endpoint says, IPv4 or ARP, to the rules for it. Everything else ends here: other
-// people's addresses, IPv6, VLAN tags, other EtherTypes.
-func (c compiler) identity(ipv4, arp string) []Rule {
-	own := func(mac, ip Field) Match { return in(c.own, InIface, mac, ip) }
-	return []Rule{
-		{ID: c.id("own-ipv4"), Match: []Match{is(EtherType, "ip"), own(EtherSrc, IPSrc)}, Verdict: Goto{ipv4}},
-		{ID: c.id("own-arp"), Match: []Match{is(EtherType, "arp"), own(EtherSrc, ARPSrcIP), own(ARPSrcMAC, ARPSrcIP)}, Verdict: Goto{arp}},
-		c.deny("not-own"),
+// ingress takes every frame of a device, or of all devices of a prefix, to the rules for wires. It is one rule: when a rule comes,
+// the kernel walks through those of every base chain (nft_table_validate), so that each more would be felt at a thousand wires.
+func (c compiler) ingress(name, device string) Chain {
+	return Chain{Family: NetDev, Name: name, Hook: HookIngress, Device: device, Policy: Drop,
+		Rules: []Rule{{ID: c.id("wire"), Verdict: Goto{chainWires}}}}
+}
+
+// wires leads what an endpoint itself says, IPv4 or ARP, to the rules for it. Everything else ends here: other people's
+// addresses, IPv6, VLAN tags, other EtherTypes.
+func (c compiler) wires() []Rule {
+	rules := []Rule{{ID: c.id("wire-gateway"), Match: []Match{is(InGroup, strconv.Itoa(topology.GroupGateway))}, Verdict: Goto{chainGateway}}}
+	for _, state := range []struct{ what, set, chain string }{
+		{"own", setAntiSpoof, chainServers}, {"held", setAntiSpoofHeld, chainHeld}, {"denied", setAntiSpoofDenied, chainQuarantine},
+	} {
+		rules = append(rules, ownIPv4(c.id(state.what+"-ipv4"), state.set, state.chain), ownARP(c.id(state.what+"-arp"), state.set, chainServerARP))
 	}
+	return append(rules, c.deny("not-own"))
+}
+
+func ownIPv4(id, set, chain string) Rule {
+	return Rule{ID: id, Match: []Match{is(EtherType, "ip"), in(set, InIndex, EtherSrc, IPSrc)}, Verdict: Goto{chain}}
+}
+
+func ownARP(id, set, chain string) Rule {
+	return Rule{ID: id, Match: []Match{is(EtherType, "arp"), in(set, InIndex, EtherSrc, ARPSrcIP), in(set, InIndex, ARPSrcMAC, ARPSrcIP)}, Verdict: Goto{chain}}
 }
 
 // servers are the rules for IPv4 frames of servers whose identity is proven.
 func (c compiler) servers() []Rule {
-	toPort := Forward{toDestination, c.port}
-	permitted := func(what string, m ...Match) Rule {
-		return Rule{ID: c.id(what), Match: m, Verdict: toPort, Log: c.policy.Log == policy.LogAll}
-	}
-	rules := []Rule{permitted("gateway-tcp", all(plainTCP, []Match{in(c.tcp, IPDst, TCPDst)})...)}
+	toPort := Forward{toDestination, mapPort}
+	rules := []Rule{c.permit("gateway-tcp", Forward{toTCP, mapToTCP}, plainTCP, in(setTCP, IPDst, TCPDst))}
 	if c.hasUDP() {
-		rules = append(rules, permitted("gateway-udp", all(plainUDP, []Match{in(c.udp, IPDst, UDPDst)})...))
+		rules = append(rules, c.permit("gateway-udp", Forward{toUDP, mapToUDP}, plainUDP, in(setUDP, IPDst, UDPDst)))
 	}
 	if !c.policy.Connect.Off() {
 		reply := all(plainTCP, []Match{NotOpening})
-		known := in(c.flows, flowFromServer...)
+		known := in(setFlows, flowFromServer...)
 		rules = append(rules,
 			// A gateway whose connection is reset says nothing more: without this rule the element would stay a day, and a
 			// server that resets all it accepts would fill the set.
 			Rule{ID: c.id("reply-reset"), Match: all(plainTCP, []Match{Resetting, known}),
-				Do: []Statement{Remember{flowFromServer, c.closing, closingTimeout}, Forget{flowFromServer, c.flows}}, Verdict: toPort},
+				Do: []Statement{Remember{flowFromServer, setClosed, closingTimeout}, Forget{flowFromServer, setFlows}}, Verdict: toPort},
 			Rule{ID: c.id("reply"), Match: all(reply, []Match{known}), Verdict: toPort},
-			Rule{ID: c.id("reply-closing"), Match: all(reply, []Match{in(c.closing, flowFromServer...)}), Verdict: toPort})
+			Rule{ID: c.id("reply-closing"), Match: all(reply, []Match{in(setClosed, flowFromServer...)}), Verdict: toPort})
 	}
 	if c.policy.Mode == policy.ModeAudit {
-		rules = append(rules, Rule{ID: c.id("audit-port"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(c.gatewayIP, IPDst)}),
+		rules = append(rules, Rule{ID: c.id("audit-port"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(setGatewayIP, IPDst)}),
 			Verdict: toPort, Count: true, Log: c.denyLog()})
 	}
-	return append(rules, c.closedPort(), c.deny("no-ipv4"))
+	closed := c.refuse("closed-port")
+	closed.Match = append(closed.Match, in(setGatewayIP, IPDst))
+	return append(rules, closed, c.refuse("no-neighbour"), c.deny("no-ipv4"))
+}
+
+// permit forwards what is permitted by the one map that knows both the tuple and the next hop. To be logged, a frame has to be
+// known as permitted before.
+func (c compiler) permit(what string, to Forward, shape []Match, permitted Match) Rule {
+	r := Rule{ID: c.id(what), Match: shape, Verdict: to}
+	if c.policy.Log == policy.LogAll {
+		r.Log, r.Match = true, all(shape, []Match{permitted})
+	}
+	return r
+}
+
+// serversARP answers for gateways with their own addresses, and for everybody else with the address that it would have: what is
+// sent there is refused at once, nobody waits for an answer that does not come, and caches are right when somebody comes.
+// A gratuitous request asks for nothing.
+func (c compiler) serversARP() []Rule {
+	return []Rule{c.gratuitous(setAntiSpoof), c.answer("arp-gateway", AnswerARP{Map: setGatewayMAC}), c.answerAny(), c.deny("no-arp")}
+}
+
+func (c compiler) gratuitous(set string) Rule {
+	return Rule{ID: c.id("arp-own"), Match: []Match{in(set, InIndex, ARPSrcMAC, ARPDstIP)}, Verdict: Drop}
+}
+
+func (c compiler) answerAny() Rule {
+	return c.answer("arp-any", AnswerARP{Prefix: c.network.MACPrefix()})
 }
 
 // hasUDP reports whether a UDP port is permitted.
 func (c compiler) hasUDP() bool { return len(c.tuples(policy.UDP)) > 0 }
 
-// closedPort answers a segment to a gateway that has no way there: a port that is not permitted, or no gateway yet.
-func (c compiler) closedPort() Rule {
-	verdict := Drop
-	if c.features.Reset {
-		verdict = ResetTCP
-	}
-	return Rule{ID: c.id("closed-port"), Match: all(plainTCP, []Match{in(c.gatewayIP, IPDst)}), Verdict: verdict, Count: true, Log: c.denyLog()}
+// answer is the rule that answers ARP requests.
+func (c compiler) answer(what string, with AnswerARP) Rule {
+	return Rule{ID: c.id(what), Match: all(anyARP, []Match{is(ARPOp, "request")}), Verdict: with}
 }
 
-// answer is the rule that answers ARP requests for the addresses in a map.
-func (c compiler) answer(what, addresses string) Rule {
-	return Rule{ID: c.id(what), Match: all(anyARP, []Match{is(ARPOp, "request")}), Verdict: AnswerARP{addresses}}
+// refuse hands a packet that is denied to the router, which answers it with a reset or an ICMP error.
+func (c compiler) refuse(what string) Rule {
+	return Rule{ID: c.id(what), Match: all(plainIP, []Match{Unicast}), Verdict: c.toRouter(topology.MarkDenied), Count: true, Log: c.denyLog()}
 }
+
+func (c compiler) toRouter(mark int) ToRouter { return ToRouter{mark, c.network.RouterMAC().String()} }
 
 // deny is the rule at the end of a chain: what nothing permitted is counted and dropped.
 func (c compiler) deny(what string) Rule {
 	return Rule{ID: c.id(what), Verdict: Drop, Count: true, Log: c.denyLog()}
 }
 
-// gateways are the rules for IPv4 frames of gateways whose identity is proven.
-func (c compiler) gateways() []Rule {
-	toWire := Forward{toDestination, c.wire}
-	bridgeMAC := c.network.BridgeMAC().String()
-	rules := []Rule{{ID: c.id("answer-tcp"), Match: all(plainTCP, []Match{NotOpening, in(c.tcp, IPSrc, TCPSrc)}), Verdict: toWire}}
+// gateway are the rules for frames of gateways. What they answer from a permitted port is known by one set, identity and all.
+func (c compiler) gateway() []Rule {
+	ip := []Match{is(EtherType, "ip")}
+	toWire := Forward{toDestination, mapWire}
+	rules := []Rule{{ID: c.id("answer-tcp"), Verdict: toWire,
+		Match: all(ip, plainTCP, []Match{NotOpening, in(setAnswerTCP, InIndex, EtherSrc, IPSrc, TCPSrc)})}}
 	if c.hasUDP() {
-		rules = append(rules, Rule{ID: c.id("answer-udp"), Match: all(plainUDP, []Match{in(c.udp, IPSrc, UDPSrc)}), Verdict: toWire})
-	}
-	rules = append(rules, c.connect(bridgeMAC, toWire)...)
-	if c.policy.Mode == policy.ModeAudit {
-		rules = append(rules, Rule{ID: c.id("audit-answer"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(c.gatewayIP, IPSrc)}), Verdict: toWire})
+		rules = append(rules, Rule{ID: c.id("answer-udp"), Verdict: toWire,
+			Match: all(ip, plainUDP, []Match{in(setAnswerUDP, InIndex, EtherSrc, IPSrc, UDPSrc)})})
 	}
 	return append(rules,
-		c.toHeld(),
-		c.closedServer(bridgeMAC),
-		Rule{ID: c.id("to-host"), Match: []Match{is(EtherDst, bridgeMAC)}, Verdict: Accept},
-		c.deny("no-ipv4"))
+		ownIPv4(c.id("gateway-ipv4"), setAntiSpoofGateway, chainGateways),
+		ownARP(c.id("gateway-arp"), setAntiSpoofGateway, chainGatewayARP),
+		c.deny("gateway-not-own"))
 }
 
-// gatewaysARP answers for servers, and lets a gateway and the host find each other.
-func (c compiler) gatewaysARP() []Rule {
-	bridge := is(ARPDstIP, c.network.BridgeAddr.String())
-	return []Rule{
-		c.answer("arp-server", c.serverMAC),
-		{ID: c.id("arp-bridge"), Match: all(anyARP, []Match{bridge}), Verdict: Accept},
-		c.deny("no-arp"),
+// gateways are the rules for IPv4 frames of gateways whose identity is proven.
+func (c compiler) gateways() []Rule {
+	toWire := Forward{toDestination, mapWire}
+	router := c.network.RouterMAC().String()
+	rules := c.connect(router, toWire)
+	if c.policy.Mode == policy.ModeAudit {
+		rules = append(rules, Rule{ID: c.id("audit-answer"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(setGatewayIP, IPSrc)}), Verdict: toWire})
 	}
+	closed := c.refuse("closed-server")
+	closed.Match = append(closed.Match, IsNot{EtherDst, router})
+	return append(rules, c.toHeld(), closed,
+		Rule{ID: c.id("to-router"), Match: []Match{is(EtherDst, router)}, Verdict: c.toRouter(topology.MarkEgress)},
+		c.deny("gateway-no-ipv4"))
 }
 
-// closedServer answers a gateway's segment to a server that has no way there: a port that gateway.connect leaves out, or a
-// connection that nothing remembers any more.
-func (c compiler) closedServer(bridgeMAC string) Rule {
-	rule := c.closedPort()
-	rule.ID, rule.Match = c.id("closed-server"), all(plainTCP, []Match{IsNot{EtherDst, bridgeMAC}})
-	return rule
+// gatewaysARP answers for endpoints with their own addresses, and for everybody else as serversARP does.
+func (c compiler) gatewaysARP() []Rule {
+	return []Rule{c.gratuitous(setAntiSpoofGateway), c.answer("arp-server", AnswerARP{Map: mapMAC}), c.answerAny(), c.deny("gateway-no-arp")}
+}
+
+// toHeld drops what a gateway says to a held server, where one that is not there would be answered with a reset.
+func (c compiler) toHeld() Rule {
+	return Rule{ID: c.id("to-held"), Match: all(plainIP, []Match{in(setHeld, toDestination...)}), Verdict: Drop, Count: true, Log: c.denyLog()}
+}
+
+// fromRouter carries to endpoints what the router's rules have marked: answers to what was denied, and what comes back to gateways.
+func (c compiler) fromRouter() []Rule {
+	return []Rule{
+		{ID: c.id("deliver"), Match: []Match{is(EtherType, "ip"), is(Mark, strconv.Itoa(topology.MarkPermitted))}, Verdict: Deliver{mapMAC, mapDevice}},
+		c.deny("router-unmarked"),
+	}
 }
 
 // connect lets a gateway open connections to servers and remembers each, so that only its replies pass. Frames to the
-// bridge are its egress and must not fill the set.
-func (c compiler) connect(bridgeMAC string, toWire Verdict) []Rule {
+// router are its egress and must not fill the set.
+func (c compiler) connect(router string, toWire Verdict) []Rule {
 	if c.policy.Connect.Off() {
 		return nil
 	}
-	opening := all(plainTCP, []Match{Opening, IsNot{EtherDst, bridgeMAC}})
+	opening := all(plainTCP, []Match{Opening, IsNot{EtherDst, router}})
 	if !c.policy.Connect.Any {
 		opening = append(opening, is(TCPDst, portNumbers(c.policy.Connect.Ports)...))
 	}
 	remember := func(set, timeout string) Statement { return Remember{flowFromGateway, set, timeout} }
-	known, closing := in(c.flows, flowFromGateway...), in(c.closing, flowFromGateway...)
+	known, closing := in(setFlows, flowFromGateway...), in(setClosed, flowFromGateway...)
 	return []Rule{
-		{ID: c.id("connect"), Match: opening, Do: []Statement{remember(c.flows, openingTimeout)}, Verdict: toWire},
+		{ID: c.id("connect"), Match: opening, Do: []Statement{remember(setFlows, openingTimeout)}, Verdict: toWire},
 		{ID: c.id("connect-close"), Match: all(plainTCP, []Match{Closing, known}),
-			Do: []Statement{remember(c.closing, closingTimeout), Forget{flowFromGateway, c.flows}}, Verdict: toWire},
-		{ID: c.id("connected"), Match: all(plainTCP, []Match{NotOpening, known}), Do: []Statement{remember(c.flows, flowTimeout)}, Verdict: toWire},
+			Do: []Statement{remember(setClosed, closingTimeout), Forget{flowFromGateway, setFlows}}, Verdict: toWire},
+		{ID: c.id("connected"), Match: all(plainTCP, []Match{NotOpening, known}), Do: []Statement{remember(setFlows, flowTimeout)}, Verdict: toWire},
 		{ID: c.id("connect-closing"), Match: all(plainTCP, []Match{NotOpening, closing}), Verdict: toWire},
 	}
 }

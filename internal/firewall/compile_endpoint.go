@@ -3,78 +3,71 @@ package firewall
 import (
 	"slices"
 
+	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// CompileEndpoint gives an endpoint's chain and its elements of the network's sets. The chain is one rule: when a rule
-// comes, the kernel walks through those of every wire (nft_table_validate), so each more would be felt at a thousand.
-func CompileEndpoint(n topology.Network, e topology.Endpoint) Guard {
-	c := compiler{names: namesOf(n), network: n, policy: n.Policy}
-	switch e.Role {
-	case topology.RoleServer:
-		return c.serverGuard(e)
-	case topology.RoleGateway:
-		return Guard{Chain: c.wireChain(e, "wire", c.gateway), Elements: []GuardElement{c.identityOf(e), c.way(c.port, e)}}
-	default:
-		return Guard{Chain: c.wireChain(e, "wire", c.candidate)}
+// CompileEndpoint gives an endpoint's elements of the network's sets and, where each wire needs one, its chain.
+func CompileEndpoint(n topology.Network, e topology.Endpoint, f Features) Guard {
+	c := compiler{n, n.Policy, f}
+	g := Guard{Wire: e.Wire(), Elements: c.elements(e)}
+	if !f.DevicePrefix {
+		g.Chain = c.ingress(ChainName(e), e.Wire())
 	}
-}
-
-func (c compiler) serverGuard(e topology.Endpoint) Guard {
-	known := []GuardElement{c.identityOf(e), c.arp(c.serverMAC, e)}
-	switch {
-	case !c.network.Held(e):
-		return Guard{Chain: c.wireChain(e, "wire", c.server), Elements: append(known, c.way(c.wire, e))}
-	case e.Admission.State == topology.Violates:
-		return Guard{Chain: c.wireChain(e, "wire-quarantined", c.quarantine), Elements: known}
-	}
-	return Guard{Chain: c.wireChain(e, "wire-held", c.held), Elements: append(known, c.heldTo(e))}
-}
-
-// Stale gives the elements that an endpoint has in another state of its admission, and not in this one.
-func Stale(n topology.Network, e topology.Endpoint) (stale []GuardElement) {
-	same := func(a GuardElement) func(GuardElement) bool {
-		return func(b GuardElement) bool { return a.Set.Name == b.Set.Name && slices.Equal(a.Key, b.Key) }
-	}
-	now := CompileEndpoint(n, e).Elements
-	for _, state := range []topology.AdmissionState{topology.AdmissionWaiting, topology.Conforms, topology.Violates} {
-		e.Admission.State = state
-		for _, element := range CompileEndpoint(n, e).Elements {
-			if !slices.ContainsFunc(now, same(element)) && !slices.ContainsFunc(stale, same(element)) {
-				stale = append(stale, element)
-			}
-		}
-	}
-	return stale
+	return g
 }
 
 // ChainName is the name of an endpoint's base chain.
 func ChainName(e topology.Endpoint) string { return "in-" + e.Wire() }
 
-// wireChain takes every frame of a wire to the network's rules for the endpoint's role.
-func (c compiler) wireChain(e topology.Endpoint, what, next string) Chain {
-	return Chain{Family: NetDev, Name: ChainName(e), Hook: HookIngress, Device: e.Wire(), Policy: Drop,
-		Rules: []Rule{{ID: c.id(what), Verdict: Goto{next}}}}
-}
-
-func (c compiler) identityOf(e topology.Endpoint) GuardElement {
-	return GuardElement{Set: c.ownSet(), Element: Element{Key: []string{e.Wire(), e.MAC.String(), e.IP.String()}}}
-}
-
-func (c compiler) way(set string, e topology.Endpoint) GuardElement {
-	return GuardElement{
-		Set:     Set{Family: NetDev, Name: set, Key: []Type{EtherAddr, IPv4Addr}, Data: IfaceIndex},
-		Element: Element{Key: []string{e.MAC.String(), e.IP.String()}, Data: e.Wire()},
+func (c compiler) elements(e topology.Endpoint) []GuardElement {
+	known := []GuardElement{{Set{Family: NetDev, Name: mapMAC, Key: []Type{IPv4Addr}, Data: EtherAddr}, Element{[]string{e.IP.String()}, e.MAC.String()}},
+		{Set{Family: NetDev, Name: mapDevice, Key: []Type{IPv4Addr}, Data: IfaceIndex}, Element{[]string{e.IP.String()}, e.Wire()}}}
+	switch {
+	case e.Role == topology.RoleGateway:
+		here := GuardElement{Set{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}}, Element{Key: []string{e.IP.String()}}}
+		return append(append(known, c.own(setAntiSpoofGateway, e), Port(e).in(mapPort), here), c.gatewayTuples(e)...)
+	case e.Role != topology.RoleServer, c.network.Held(e) && e.Admission.State == topology.Violates:
+		return append(known, c.own(setAntiSpoofDenied, e))
+	case c.network.Held(e):
+		return append(known, c.own(setAntiSpoofHeld, e), Port(e).member(setHeld))
 	}
+	return append(known, c.own(setAntiSpoof, e), Port(e).in(mapWire))
 }
 
-func (c compiler) arp(set string, e topology.Endpoint) GuardElement {
-	return GuardElement{
-		Set:     Set{Family: NetDev, Name: set, Key: []Type{IPv4Addr}, Data: EtherAddr},
-		Element: Element{Key: []string{e.IP.String()}, Data: e.MAC.String()},
+// gatewayTuples are the ports of a gateway that servers may reach, as next hops and as what it answers from.
+func (c compiler) gatewayTuples(e topology.Endpoint) (out []GuardElement) {
+	for _, p := range []struct {
+		protocol policy.Protocol
+		to, from string
+	}{{policy.TCP, mapToTCP, setAnswerTCP}, {policy.UDP, mapToUDP, setAnswerUDP}} {
+		for _, t := range c.tuples(p.protocol) {
+			if t.Key[0] != e.IP.String() {
+				continue
+			}
+			to := Port(e).in(p.to)
+			to.Set.Key, to.Key = append(slices.Clone(to.Set.Key), InetService), append(slices.Clone(to.Key), t.Key[1])
+			from := c.own(p.from, e)
+			from.Set.Key, from.Key = append(slices.Clone(from.Set.Key), InetService), append(slices.Clone(from.Key), t.Key[1])
+			out = append(out, to, from)
+		}
 	}
+	return out
 }
 
-func (c compiler) heldTo(e topology.Endpoint) GuardElement {
-	return GuardElement{Set: c.heldSet(), Element: Element{Key: []string{e.MAC.String(), e.IP.String()}}}
+// Change is the guard of an endpoint that is another one now, and without what it had before.
+func Change(before, after Guard) Guard {
+	has := func(e GuardElement) func(GuardElement) bool {
+		return func(o GuardElement) bool { return o.Set.Name == e.Set.Name && slices.Equal(o.Key, e.Key) }
+	}
+	for _, e := range before.Elements {
+		if !slices.ContainsFunc(after.Elements, has(e)) {
+			after.Gone = append(after.Gone, e)
+		}
+	}
+	return after
+}
+
+func (c compiler) own(set string, e topology.Endpoint) GuardElement {
+	return GuardElement{Set{Family: NetDev, Name: set, Key: identity}, Element{Key: []string{e.Wire(), e.MAC.String(), e.IP.String()}}}
 }

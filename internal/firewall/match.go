@@ -9,7 +9,6 @@ const (
 	EtherAddr   Type = "ether_addr"
 	InetService Type = "inet_service"
 	IfaceIndex  Type = "iface_index"
-	IfaceName   Type = "ifname"
 )
 
 // Field is a part of a packet, by its nftables expression.
@@ -32,8 +31,12 @@ const (
 	ARPSrcIP  Field = "arp saddr ip"
 	ARPDstIP  Field = "arp daddr ip"
 	InIface   Field = "iifname"
+	InIndex   Field = "meta iif" // the interface itself: no name is compared
+	InGroup   Field = "meta iifgroup"
+	Mark      Field = "meta mark"
 	OutIface  Field = "oifname"
 	CTState   Field = "ct state"
+	CTDir     Field = "ct direction"
 )
 
 // Match is a condition of a rule: Is, IsNot, In or a Shape.
@@ -74,6 +77,8 @@ const (
 	Closing Shape = "tcp flags & (fin | rst) != 0x0"
 	// Resetting carries RST.
 	Resetting Shape = "tcp flags & rst != 0x0"
+	// Unicast is addressed to one station: errors about other frames would be answers to nobody (RFC 1122, 3.2.2).
+	Unicast Shape = "meta pkttype { host, other }"
 	// EthernetARP is ARP for IPv4 over Ethernet (RFC 826), whose fields stand at fixed places.
 	EthernetARP Shape = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4"
 )

@@ -1,11 +1,16 @@
-// Package firewall holds the one rule model of mcpnet: what passes between wires, gateways and the host, as values.
+// Package firewall holds the one rule model of mcpnet: what passes between wires, gateways and beyond the network, as values.
 // Compile makes it from a network and its endpoints; Text prints it as nftables text; Explain runs a packet through it.
 // The renderers in nft and iptables apply it. The package is pure.
 //
-// Order of a frame's way: a base chain per wire checks who speaks (its own MAC and addresses) and goes to the network's
-// shared chain, which holds the policy and forwards by map. A frame that no rule forwards is dropped. The host's own
-// stack is guarded a second time by the chains of table inet mcpnet and of iptables.
+// Order of a frame's way: the ingress chain of a wire asks who speaks and goes to the rules of its role, which forward by map.
+// A frame that they deny goes to the router, which refuses it, and what a gateway sends beyond the network goes there to be
+// filtered (table inet mcpnet). What no rule takes is dropped.
 package firewall
+
+import (
+	"slices"
+	"strings"
+)
 
 // Family is an nftables address family.
 type Family string
@@ -25,6 +30,7 @@ type Hook string
 // The hooks in use, by their nftables names.
 const (
 	HookIngress     Hook = "ingress"
+	HookPrerouting  Hook = "prerouting"
 	HookForward     Hook = "forward"
 	HookInput       Hook = "input"
 	HookPostrouting Hook = "postrouting"
@@ -32,8 +38,9 @@ const (
 
 // Ruleset is a set of chains with the sets and maps they look up.
 type Ruleset struct {
-	Sets   []Set
-	Chains []Chain
+	Features Features // that it is compiled for
+	Sets     []Set
+	Chains   []Chain
 }
 
 // Chain is a list of rules. One with a Hook is called by the kernel, others are gone to.
@@ -76,9 +83,11 @@ type Set struct {
 	Key     []Type
 	Data    Type // zero: a set
 	Dynamic bool // rules add elements, with timeouts
-	Size    int  // of a dynamic set: the most elements
-	// Held sets get their elements from endpoints or from rules; loading the rule set leaves those alone.
-	Held bool
+	// Interval sets hold prefixes.
+	Interval bool
+	Size     int // of a dynamic set: the most elements
+	// Filled sets get their elements from endpoints or from rules; loading the rule set leaves those alone.
+	Filled bool
 	// Elements are those the policy gives.
 	Elements []Element
 }
@@ -89,13 +98,23 @@ type Element struct {
 	Data string
 }
 
-// Guard is the firewall's part of one endpoint: its chain and its elements of the network's maps.
+// KeyText is the key as one word: its parts with " . " between them.
+func (e Element) KeyText() string { return strings.Join(e.Key, " . ") }
+
+// Guard is the firewall's part of one endpoint: its elements of the network's sets and, where each wire needs one, its chain.
 type Guard struct {
-	Chain    Chain
+	Wire     string
+	Chain    Chain // without a name: none
 	Elements []GuardElement
-	// Gone are elements that are taken away once the others stand; see Stale. A transaction about an element that is missing
-	// costs the kernel a grace period, so it names only what may be there.
+	// Gone are elements that are taken away before the others are put: see Change. A transaction about an element that is missing
+	// costs the kernel a grace period, so that it names only what may be there.
 	Gone []GuardElement
+}
+
+// OfWireAlone is the guard without what leads to the endpoint's address, which another endpoint has taken.
+func (g Guard) OfWireAlone() Guard {
+	g.Elements = slices.DeleteFunc(slices.Clone(g.Elements), func(e GuardElement) bool { return e.Set.Key[0] != IfaceIndex })
+	return g
 }
 
 // GuardElement is an element of the named set.
@@ -139,7 +158,9 @@ func (r Ruleset) With(guards ...Guard) Ruleset {
 		out.Sets = append(out.Sets, s)
 	}
 	for _, g := range guards {
-		out.Chains = append(out.Chains, g.Chain)
+		if g.Chain.Name != "" {
+			out.Chains = append(out.Chains, g.Chain)
+		}
 	}
 	return out
 }

@@ -3,6 +3,8 @@ package firewall
 import (
 	"fmt"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // LoadText is the nftables text that puts the rule set into the kernel in one transaction. Loading it again is safe at
@@ -16,11 +18,15 @@ func (r Ruleset) LoadText() string {
 		b.WriteString(s.text())
 	}
 	for _, c := range r.Chains {
-		fmt.Fprintf(&b, "add chain %s\nflush chain %s\n", c.declaration(), c.path())
+		if !c.IsPrefix() {
+			fmt.Fprintf(&b, "add chain %s\nflush chain %s\n", c.declaration(), c.path())
+		}
 	}
 	for _, c := range r.Chains {
 		for _, rule := range c.Rules {
-			b.WriteString(rule.text(c))
+			if !c.IsPrefix() {
+				b.WriteString(rule.text(c))
+			}
 		}
 	}
 	return b.String()
@@ -47,7 +53,9 @@ func (r Ruleset) UnloadText() string {
 // Text is a guard as nftables text, for plans and golden tests; it is applied over netlink.
 func (g Guard) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "add chain %s\n", g.Chain.declaration())
+	if g.Chain.Name != "" {
+		fmt.Fprintf(&b, "add chain %s\n", g.Chain.declaration())
+	}
 	for _, rule := range g.Chain.Rules {
 		b.WriteString(rule.text(g.Chain))
 	}
@@ -70,6 +78,10 @@ func (r Ruleset) families() []Family {
 	return out
 }
 
+// IsPrefix reports whether the chain is that of all devices whose names begin alike. Such a chain is no part of a text: older
+// nft commands take the prefix for a name.
+func (c Chain) IsPrefix() bool { return strings.HasSuffix(c.Device, "*") }
+
 func (c Chain) path() string { return fmt.Sprintf("%s %s %s", c.Family, TableName, c.Name) }
 
 func (c Chain) declaration() string {
@@ -86,11 +98,11 @@ func (c Chain) declaration() string {
 	return fmt.Sprintf("%s { type %s hook %s%s priority %d; policy %s; }", c.path(), kind, c.Hook, device, c.Hook.Priority(), c.Policy)
 }
 
-// Priority is where mcpnet's chains stand at a hook: before the host's own filters (NF_IP_PRI_FILTER is 0), at the
-// usual place of source NAT, and at NF_IP_PRI_RAW in ingress.
+// Priority is where mcpnet's chains stand at a hook: before filters of others (NF_IP_PRI_FILTER is 0), at the usual place of
+// source NAT, and at NF_IP_PRI_RAW in ingress and before connection tracking.
 func (h Hook) Priority() int {
 	switch h {
-	case HookIngress:
+	case HookIngress, HookPrerouting:
 		return -300
 	case HookPostrouting:
 		return 100
@@ -116,8 +128,11 @@ func (s Set) declaration() string {
 		kind += " : " + string(s.Data)
 	}
 	dynamic := ""
-	if s.Dynamic {
+	switch {
+	case s.Dynamic:
 		dynamic = fmt.Sprintf("size %d; flags dynamic,timeout; ", s.Size)
+	case s.Interval:
+		dynamic = "flags interval; auto-merge; "
 	}
 	return fmt.Sprintf("add %s %s %s %s { type %s; %s}\n", s.kind(), s.Family, TableName, s.Name, kind, dynamic)
 }
@@ -125,7 +140,7 @@ func (s Set) declaration() string {
 // text declares the set. One that holds nothing but the policy is emptied first: a changed policy leaves no old element.
 func (s Set) text() string {
 	out := s.declaration()
-	if !s.Held {
+	if !s.Filled {
 		out += fmt.Sprintf("flush %s %s %s %s\n", s.kind(), s.Family, TableName, s.Name)
 	}
 	if len(s.Elements) == 0 {
@@ -227,6 +242,8 @@ func statementText(s Statement) string {
 		return fmt.Sprintf("update @%s { %s timeout %s }", s.Set, fieldsText(s.Fields), s.Timeout)
 	case Forget:
 		return fmt.Sprintf("delete @%s { %s }", s.Set, fieldsText(s.Fields))
+	case SetMark:
+		return fmt.Sprintf("meta mark set %d", s.Mark)
 	}
 	panic(fmt.Sprintf("firewall: statement %T has no text", s))
 }
@@ -240,7 +257,14 @@ func verdictText(v Verdict) string {
 	case Forward:
 		return fmt.Sprintf("fwd to %s map @%s", fieldsText(v.Fields), v.Map)
 	case AnswerARP:
-		return fmt.Sprintf(answerARP, v.Map)
+		if v.Map == "" {
+			return fmt.Sprintf(answerARP, v.Prefix+":00:00:00:00 @ll,64,32 set @nh,192,32")
+		}
+		return fmt.Sprintf(answerARP, "arp daddr ip map @"+v.Map)
+	case ToRouter:
+		return fmt.Sprintf("meta mark set %d ether daddr set %s fwd to %q", v.Mark, v.MAC, topology.RouterPort)
+	case Deliver:
+		return fmt.Sprintf("ether daddr set ip daddr map @%s fwd to ip daddr map @%s", v.MACs, v.Wires)
 	}
 	panic(fmt.Sprintf("firewall: verdict %T has no text", v))
 }
@@ -248,7 +272,7 @@ func verdictText(v Verdict) string {
 // answerARP rewrites a request in place (RFC 826 offsets in bits: sender IP 112, target MAC 144, target IP 192). The
 // map is read first: nothing is changed when it lacks the address. The unused target MAC holds the sender's address
 // while the two IP addresses change places.
-const answerARP = "ether saddr set arp daddr ip map @%s " +
+const answerARP = "ether saddr set %s " +
 	"@nh,144,32 set @nh,112,32 @nh,112,32 set @nh,192,32 @nh,192,32 set @nh,144,32 " +
 	"arp daddr ether set arp saddr ether ether daddr set arp saddr ether arp saddr ether set ether saddr " +
 	"arp operation set reply fwd to meta iif"

@@ -16,11 +16,15 @@ type Forget struct {
 	Set    string
 }
 
+// SetMark gives the packet a mark (skb->mark).
+type SetMark struct{ Mark int }
+
 func (Remember) statement() {}
 func (Forget) statement()   {}
+func (SetMark) statement()  {}
 
-// Verdict ends a rule or a chain. Forward and AnswerARP only hold when their map has the key, otherwise the next rule
-// is tried.
+// Verdict ends a rule or a chain. Forward, AnswerARP and Deliver only hold when their maps have the key, otherwise the next
+// rule is tried.
 type Verdict interface{ verdict() }
 
 // Simple is a verdict without arguments, by its nftables text.
@@ -45,10 +49,22 @@ type Forward struct {
 }
 
 // AnswerARP turns a request around: the map gives the hardware address of the address that is asked for, and the answer
-// goes out where the request came in. No ARP frame of an endpoint ever reaches another one.
-type AnswerARP struct{ Map string }
+// goes out where the request came in. No ARP frame of an endpoint ever reaches another one. Without a map the answer is the
+// address that topology.MACFor gives, which begins with Prefix and ends with the IPv4 address that is asked for.
+type AnswerARP struct{ Map, Prefix string }
+
+// ToRouter hands a frame to the namespace's IP stack, over the router's port, marked with what is to become of it.
+type ToRouter struct {
+	Mark int
+	MAC  string // of the router, which takes no other frame
+}
+
+// Deliver carries what the router sends to the endpoint that has the IP address.
+type Deliver struct{ MACs, Wires string }
 
 func (Simple) verdict()    {}
 func (Goto) verdict()      {}
 func (Forward) verdict()   {}
 func (AnswerARP) verdict() {}
+func (ToRouter) verdict()  {}
+func (Deliver) verdict()   {}

@@ -1,5 +1,5 @@
-// Package link makes bridges and wires over netlink. Whatever a link needs is said when it is made, before it comes up:
-// its addresses, its settings, that it takes no IPv6 address. CAP_NET_ADMIN is enough; /proc/sys is not touched.
+// Package link makes the links of one network namespace over netlink. Whatever a link needs is said when it is made, before it
+// comes up. What netlink cannot say (sysctl.go) is set for a whole namespace of a network's, never on the host.
 package link
 
 import (
@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
+	"slices"
 	"syscall"
 
 	"github.com/containernetworking/plugins/pkg/netlinksafe"
@@ -19,9 +19,6 @@ import (
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
-
-// aliasPrefix begins the alias (IFLA_IFALIAS) of every link of ours; the owner and an id follow.
-const aliasPrefix = "mcpnet"
 
 // Links is the links of one network namespace.
 type Links struct {
@@ -36,7 +33,7 @@ func Open(h ns.Handle) (*Links, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket, err := nl.GetNetlinkSocketAt(handleOf(h), netns.None(), unix.NETLINK_ROUTE)
+	socket, err := nl.GetNetlinkSocketAt(socketsOf(h), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		handle.Close()
 		return nil, fmt.Errorf("netlink: %w", err)
@@ -45,15 +42,16 @@ func Open(h ns.Handle) (*Links, error) {
 }
 
 func open(h ns.Handle) (netlinksafe.Handle, error) {
-	handle, err := netlinksafe.NewHandleAt(handleOf(h), unix.NETLINK_ROUTE)
+	handle, err := netlinksafe.NewHandleAt(socketsOf(h), unix.NETLINK_ROUTE)
 	if err != nil {
 		return handle, fmt.Errorf("netlink: %w", err)
 	}
 	return handle, nil
 }
 
-func handleOf(h ns.Handle) netns.NsHandle {
-	if fd, ok := h.FD(); ok {
+// socketsOf is the namespace as the library wants it: none for that of the process, which it need not enter.
+func socketsOf(h ns.Handle) netns.NsHandle {
+	if fd, ok := h.Socket(); ok {
 		return netns.NsHandle(fd)
 	}
 	return netns.None()
@@ -74,34 +72,17 @@ type Link struct {
 	MTU    int
 	MAC    topology.HardwareAddr
 	Alias  string
-	Type   string         // "veth", "bridge", …
-	Peer   int            // of a veth: the index of the other end, in its namespace
-	Addrs  []netip.Prefix // IPv4; only List fills it
-	In     Traffic        // what the host received
-	Out    Traffic        // what the host sent
+	Type   string // "veth", "bridge", …
+	Group  uint32
+	Peer   int              // of a veth: the index of the other end, in its namespace
+	PeerNS int              // of a veth: the id of that namespace in this one, -1 for this one itself
+	Addrs  []netip.Prefix   // IPv4; only List fills it
+	In     topology.Traffic // what the namespace received
+	Out    topology.Traffic // what the namespace sent
 }
 
-// Traffic counts packets and bytes.
-type Traffic struct{ Packets, Bytes uint64 }
-
-// EndsAt reports whether the other end of a veth is this link of the host's.
-func (l Link) EndsAt(host Link) bool {
-	return l.Type == "veth" && host.Type == "veth" && host.Peer == l.Index
-}
-
-// Owned reports whether the link is mcpnet's, and whose.
-func (l Link) Owned() (owner topology.Owner, id string, ok bool) {
-	parts := strings.Fields(l.Alias)
-	if len(parts) != 3 || parts[0] != aliasPrefix {
-		return "", "", false
-	}
-	return topology.Owner(parts[1]), parts[2], true
-}
-
-// Alias is the alias of a link that belongs to the owner's network or endpoint.
-func Alias(owner topology.Owner, id string) string {
-	return fmt.Sprintf("%s %s %s", aliasPrefix, owner, id)
-}
+// Mark is whose the link is; ok is false for a link that is not mcpnet's.
+func (l Link) Mark() (m topology.Mark, ok bool) { return topology.ParseMark(l.Alias) }
 
 // ErrNotFound says that there is no link of that name.
 var ErrNotFound = errors.New("no such link")
@@ -181,87 +162,11 @@ func (l *Links) addrs() (map[int][]netip.Prefix, error) {
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
 	d := Link{Name: a.Name, Index: a.Index, Master: a.MasterIndex, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU,
-		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias, Type: l.Type(), Peer: a.ParentIndex}
+		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias, Type: l.Type(), Group: a.Group, Peer: a.ParentIndex, PeerNS: a.NetNsID}
 	if s := a.Statistics; s != nil {
-		d.In, d.Out = Traffic{s.RxPackets, s.RxBytes}, Traffic{s.TxPackets, s.TxBytes}
+		d.In, d.Out = topology.Traffic{Packets: s.RxPackets, Bytes: s.RxBytes}, topology.Traffic{Packets: s.TxPackets, Bytes: s.TxBytes}
 	}
 	return d
-}
-
-// Bridge describes a network's bridge.
-type Bridge struct {
-	Name  string
-	Addr  netip.Prefix
-	MAC   topology.HardwareAddr
-	MTU   int
-	Alias string
-}
-
-// TuneBridge gives a bridge that somebody else made the settings and the hardware address that rules know it by.
-func (l *Links) TuneBridge(b Bridge) error {
-	found, err := l.handle.LinkByName(b.Name)
-	if err != nil {
-		return fmt.Errorf("bridge %s: %w", b.Name, err)
-	}
-	if found.Type() != "bridge" {
-		return fmt.Errorf("bridge %s: is an interface of type %s", b.Name, found.Type())
-	}
-	if found.Attrs().HardwareAddr.String() != b.MAC.String() {
-		if err := l.handle.LinkSetHardwareAddr(found, net.HardwareAddr(b.MAC)); err != nil {
-			return fmt.Errorf("bridge %s: hardware address %s: %w", b.Name, b.MAC, err)
-		}
-	}
-	return l.finishBridge(found, b.Name, found.Attrs().Alias)
-}
-
-// EnsureBridge makes the bridge, or mends one that is there.
-func (l *Links) EnsureBridge(b Bridge) error {
-	found, err := l.handle.LinkByName(b.Name)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		found, err = l.addBridge(b)
-	}
-	if err != nil {
-		return fmt.Errorf("bridge %s: %w", b.Name, err)
-	}
-	if err := l.handle.AddrReplace(found, &netlink.Addr{IPNet: ipNet(b.Addr)}); err != nil {
-		return fmt.Errorf("bridge %s: address %s: %w", b.Name, b.Addr, err)
-	}
-	return l.finishBridge(found, b.Name, b.Alias)
-}
-
-func (l *Links) finishBridge(found netlink.Link, name, alias string) error {
-	if err := l.configure(found.Attrs().Index, alias, bridgeSettings); err != nil {
-		return fmt.Errorf("bridge %s: settings: %w", name, err)
-	}
-	_ = l.disableIPv6(name) // see DisablesIPv6
-	if err := l.handle.LinkSetUp(found); err != nil {
-		return fmt.Errorf("bridge %s: up: %w", name, err)
-	}
-	return nil
-}
-
-func (l *Links) addBridge(b Bridge) (netlink.Link, error) {
-	snooping := false
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr, attrs.MTU = b.Name, net.HardwareAddr(b.MAC), b.MTU
-	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
-	return bridge, l.handle.LinkAdd(bridge)
-}
-
-// Enslave makes a wire a port of a bridge.
-func (l *Links) Enslave(wire, bridge string) error {
-	port, err := l.handle.LinkByName(wire)
-	if err != nil {
-		return fmt.Errorf("port %s: %w", wire, err)
-	}
-	master, err := l.handle.LinkByName(bridge)
-	if err != nil {
-		return fmt.Errorf("port %s: bridge %s: %w", wire, bridge, err)
-	}
-	if err := l.handle.LinkSetMaster(port, master); err != nil {
-		return fmt.Errorf("port %s: bridge %s: %w", wire, bridge, err)
-	}
-	return nil
 }
 
 // Up lets a link pass frames.
@@ -293,24 +198,44 @@ func (l *Links) set(name, what string, do func(netlink.Link) error) error {
 	return nil
 }
 
-// AddrInUse finds an interface, other than the named one, whose network overlaps the prefix.
-func (l *Links) AddrInUse(p netip.Prefix, except string) (string, error) {
+// InUse finds an interface, other than the named ones, whose network overlaps the prefix, or to which a part of it is routed. A
+// wider route does not stand in the way, unless it is that of a network.
+func (l *Links) InUse(p netip.Prefix, except ...string) (string, error) {
 	addrs, err := l.handle.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return "", fmt.Errorf("list addresses: %w", err)
 	}
+	used := map[int][]netip.Prefix{}
 	for _, a := range addrs {
-		used := prefixOf(a.IPNet)
-		if !used.IsValid() || !p.Overlaps(used.Masked()) {
+		used[a.LinkIndex] = append(used[a.LinkIndex], prefixOf(a.IPNet))
+	}
+	routes, err := l.handle.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return "", fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil {
 			continue
 		}
-		owner, err := l.handle.LinkByIndex(a.LinkIndex)
-		if err == nil && owner.Attrs().Name != except {
+		if dst := prefixOf(r.Dst); dst.Bits() >= p.Bits() || isUplinkRoute(r) {
+			used[r.LinkIndex] = append(used[r.LinkIndex], dst)
+		}
+	}
+	for index, prefixes := range used {
+		overlaps := func(have netip.Prefix) bool { return have.IsValid() && p.Overlaps(have.Masked()) }
+		if !slices.ContainsFunc(prefixes, overlaps) {
+			continue
+		}
+		owner, err := l.handle.LinkByIndex(index)
+		if err == nil && !slices.Contains(except, owner.Attrs().Name) {
 			return owner.Attrs().Name, nil
 		}
 	}
 	return "", nil
 }
+
+// isUplinkRoute reports whether a route is that of a network's whole subnet: where others have an address, an uplink has a route.
+func isUplinkRoute(r netlink.Route) bool { return r.Gw.Equal(NextHop.AsSlice()) }
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}

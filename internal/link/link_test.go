@@ -16,15 +16,31 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-func open(t *testing.T) (*testnet.NS, *link.Links) {
+// space is a namespace with its links open.
+type space struct {
+	*link.Links
+	in     *testnet.NS
+	handle ns.Handle
+}
+
+// Run leaves out what ip complains of when another test's namespace goes while it names the namespaces of links.
+func (s space) Run(name string, args ...string) string {
+	return strings.ReplaceAll(s.in.Run(name, args...), "Error: Peer netns reference is invalid.\n", "")
+}
+
+func (s space) Sysctl(key, value string) { s.in.Sysctl(key, value) }
+
+func (s space) AddBridge(name string, addrs ...string) { s.in.AddBridge(name, addrs...) }
+
+func open(t *testing.T, label string) space {
 	t.Helper()
-	host := testnet.New(t, "link")
-	h, err := ns.Open(host.Path())
+	in := testnet.New(t, label)
+	h, err := ns.Open(in.Path())
 	check(t, err)
 	l, err := link.Open(h)
 	check(t, err)
 	t.Cleanup(func() { l.Close(); h.Close() })
-	return host, l
+	return space{l, in, h}
 }
 
 func check(t *testing.T, err error) {
@@ -34,13 +50,20 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// settings reads a link's IPv4 settings back where the kernel shows them.
-func settings(t *testing.T, host *testnet.NS, name string, keys ...string) map[string]string {
+func (s space) find(t *testing.T, name string) link.Link {
+	t.Helper()
+	found, err := s.Find(name)
+	check(t, err)
+	return found
+}
+
+// read gives settings below /proc/sys, by their names.
+func (s space) read(t *testing.T, dir string, keys ...string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	check(t, host.Do(func() error {
+	check(t, s.in.Do(func() error {
 		for _, key := range keys {
-			b, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", name, key))
+			b, err := os.ReadFile(filepath.Join("/proc/sys", dir, key))
 			if err != nil {
 				return err
 			}
@@ -51,199 +74,220 @@ func settings(t *testing.T, host *testnet.NS, name string, keys ...string) map[s
 	return out
 }
 
-var keys = []string{"rp_filter", "forwarding", "arp_ignore", "proxy_arp", "accept_redirects", "send_redirects", "accept_source_route",
-	"arp_accept", "accept_local", "route_localnet"}
+var keys = []string{"rp_filter", "forwarding", "arp_ignore", "proxy_arp", "accept_redirects", "send_redirects",
+	"accept_source_route", "arp_accept", "accept_local", "route_localnet"}
 
-func expect(rpFilter, forwarding, arpIgnore string) map[string]string {
-	out := map[string]string{}
+// settings holds a link's IPv4 settings to those of a kind, where the kernel shows them. Those that are not named are
+// off.
+func (s space) settings(t *testing.T, name string, on map[string]string) {
+	t.Helper()
+	want := map[string]string{}
 	for _, key := range keys {
-		out[key] = "0"
+		want[key] = "0"
+		if value, ok := on[key]; ok {
+			want[key] = value
+		}
 	}
-	out["rp_filter"], out["forwarding"], out["arp_ignore"] = rpFilter, forwarding, arpIgnore
-	return out
+	if diff := cmp.Diff(want, s.read(t, "net/ipv4/conf/"+name, keys...)); diff != "" {
+		t.Errorf("settings of %s:\n%s", name, diff)
+	}
+	if details := s.Run("ip", "-d", "link", "show", "dev", name); !strings.Contains(details, "addrgenmode none") {
+		t.Errorf("%s makes itself an IPv6 address:\n%s", name, details)
+	}
 }
 
-func bridge() link.Bridge {
-	return link.Bridge{Name: "mcp-secure", Addr: netip.MustParsePrefix("172.20.0.1/16"), MTU: 1400,
-		MAC: topology.HardwareAddr{2, 0x6b, 172, 20, 0, 1}, Alias: link.Alias(topology.OwnerDocker, "4f2a9c1e")}
+// The kinds of links.
+var (
+	quiet  = map[string]string{"rp_filter": "1", "arp_ignore": "8"}
+	router = map[string]string{"rp_filter": "1", "forwarding": "1", "arp_ignore": "8"}
+	uplink = map[string]string{"forwarding": "1", "arp_ignore": "8"}
+)
+
+// spoil sets what a host may have for links to come, and must not reach one of ours.
+func (s space) spoil(name string) {
+	for _, key := range keys {
+		s.Sysctl("net.ipv4.conf."+name+"."+key, map[bool]string{true: "0", false: "1"}[key == "rp_filter"])
+	}
 }
+
+func mark(id string) topology.Mark {
+	return topology.Mark{Owner: topology.OwnerDocker, ID: id, Store: "c0ffee"}
+}
+
+func bridge() link.Bridge { return link.Bridge{Name: "mcp-secure", MTU: 1400, Mark: mark("4f2a9c1e")} }
 
 func TestEnsureBridge(t *testing.T) {
-	host, l := open(t)
+	s := open(t, "net")
+	s.spoil("default")
 	b := bridge()
-	check(t, l.EnsureBridge(b))
-	first := host.Run("ip", "addr", "show", "dev", b.Name)
-	check(t, l.EnsureBridge(b))
-	if diff := cmp.Diff(first, host.Run("ip", "addr", "show", "dev", b.Name)); diff != "" {
+	check(t, s.EnsureBridge(b))
+	first := s.Run("ip", "addr", "show", "dev", b.Name)
+	check(t, s.EnsureBridge(b))
+	if diff := cmp.Diff(first, s.Run("ip", "addr", "show", "dev", b.Name)); diff != "" {
 		t.Errorf("a second time changes something:\n%s", diff)
 	}
-	found, err := l.Find(b.Name)
-	check(t, err)
-	want := link.Link{Name: b.Name, Index: found.Index, Up: true, MTU: 1400, MAC: b.MAC, Alias: "mcpnet docker 4f2a9c1e", Type: "bridge"}
+	found := s.find(t, b.Name)
+	want := link.Link{Name: b.Name, Index: found.Index, Up: true, MTU: 1400, MAC: found.MAC,
+		Alias: "mcpnet docker 4f2a9c1e c0ffee", Type: "bridge", PeerNS: -1}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
 	}
-	if owner, id, ok := found.Owned(); owner != topology.OwnerDocker || id != "4f2a9c1e" || !ok {
-		t.Errorf("owned by %q %q %v", owner, id, ok)
+	if got, ok := found.Mark(); got != b.Mark || !ok {
+		t.Errorf("mark %+v, %v", got, ok)
 	}
-	if diff := cmp.Diff(expect("1", "1", "1"), settings(t, host, b.Name, keys...)); diff != "" {
-		t.Errorf("settings:\n%s", diff)
-	}
-	details := first + host.Run("ip", "-d", "link", "show", "dev", b.Name)
-	for _, part := range []string{"172.20.0.1/16", "mcast_snooping 0", "stp_state 0", "addrgenmode none"} {
+	s.settings(t, b.Name, quiet)
+	details := s.Run("ip", "-d", "link", "show", "dev", b.Name)
+	for _, part := range []string{"mcast_snooping 0", "stp_state 0"} {
 		if !strings.Contains(details, part) {
 			t.Errorf("no %s in\n%s", part, details)
 		}
 	}
-	if strings.Contains(first, "inet6") {
-		t.Errorf("the bridge has an IPv6 address:\n%s", first)
+	if strings.Contains(first, "inet") {
+		t.Errorf("the bridge has an address:\n%s", first)
 	}
 }
 
 func TestEnsureBridgeMends(t *testing.T) {
-	host, l := open(t)
+	s := open(t, "net")
 	b := bridge()
-	check(t, l.EnsureBridge(b))
-	host.Run("ip", "addr", "flush", "dev", b.Name)
-	host.Run("ip", "link", "set", b.Name, "down")
-	host.Sysctl("net.ipv4.conf.mcp-secure.rp_filter", "0")
-	host.Sysctl("net.ipv4.conf.mcp-secure.route_localnet", "1")
-	check(t, l.EnsureBridge(b))
-	if diff := cmp.Diff(expect("1", "1", "1"), settings(t, host, b.Name, keys...)); diff != "" {
-		t.Errorf("settings:\n%s", diff)
-	}
-	if got := host.Run("ip", "-br", "addr", "show", "dev", b.Name); !strings.Contains(got, "172.20.0.1/16") {
-		t.Errorf("no address: %s", got)
-	}
-	if found, _ := l.Find(b.Name); !found.Up {
-		t.Error("down")
+	check(t, s.EnsureBridge(b))
+	s.Run("ip", "link", "set", b.Name, "down", "alias", "x")
+	s.spoil("mcp-secure")
+	check(t, s.EnsureBridge(b))
+	s.settings(t, b.Name, quiet)
+	if found := s.find(t, b.Name); !found.Up || found.Alias != b.Mark.String() {
+		t.Errorf("%+v", found)
 	}
 }
 
-func wire() link.Wire {
-	return link.Wire{Name: "mcpwd0123456789", Peer: "mcpcd0123456789", PeerMAC: topology.HardwareAddr{2, 0x6b, 172, 20, 240, 1},
-		MAC: topology.HardwareAddr{6, 0x6b, 172, 20, 240, 1}, MTU: 1400, Alias: link.Alias(topology.OwnerDocker, "endpoint")}
-}
-
-func TestAddWire(t *testing.T) {
-	host, l := open(t)
-	// What a host may have set for links to come must not reach a wire.
-	host.Sysctl("net.ipv4.conf.default.forwarding", "1")
-	host.Sysctl("net.ipv4.conf.default.rp_filter", "0")
-	host.Sysctl("net.ipv4.conf.default.proxy_arp", "1")
-	host.Sysctl("net.ipv4.conf.default.accept_source_route", "1")
-	w := wire()
-	made, err := l.AddWire(w)
-	check(t, err)
-	if made.Up || made.Master != 0 || made.MTU != 1400 || made.MAC.String() != w.MAC.String() {
-		t.Errorf("%+v", made)
-	}
-	if diff := cmp.Diff(expect("1", "0", "8"), settings(t, host, w.Name, keys...)); diff != "" {
-		t.Errorf("settings:\n%s", diff)
-	}
-	peer, err := l.Find(w.Peer)
-	check(t, err)
-	if peer.Up || peer.MTU != 1400 || peer.MAC.String() != w.PeerMAC.String() {
-		t.Errorf("%+v", peer)
-	}
-	check(t, l.Up(w.Name))
-	check(t, l.Up(w.Peer))
-	if got := host.Run("ip", "-6", "addr", "show", "dev", w.Name); got != "" {
-		t.Errorf("the wire has an IPv6 address:\n%s", got)
-	}
-	if routes := host.Run("ip", "route", "show", "table", "all", "dev", w.Name); strings.Contains(routes, "inet ") || strings.Contains(routes, "172.") {
-		t.Errorf("a route leads to the wire:\n%s", routes)
-	}
-}
-
-// TestAddWireTwice: a pair that a killed process left half made is finished; a name that is taken makes nothing.
-func TestAddWireTwice(t *testing.T) {
-	host, l := open(t)
-	w := wire()
-	_, err := l.AddWire(w)
-	check(t, err)
-	before := host.Run("ip", "link")
-	host.Sysctl("net.ipv4.conf."+w.Name+".forwarding", "1")
-	_, err = l.AddWire(w)
-	check(t, err)
-	if diff := cmp.Diff(before, host.Run("ip", "link")); diff != "" {
-		t.Errorf("the wire that is there suffers:\n%s", diff)
-	}
-	if diff := cmp.Diff(expect("1", "0", "8"), settings(t, host, w.Name, keys...)); diff != "" {
-		t.Errorf("settings:\n%s", diff)
-	}
-	other := wire()
-	other.Name = "mcpwd9999999999"
-	if _, err := l.AddWire(other); err == nil {
-		t.Error("a peer's name can be taken twice")
-	}
-	if _, err := l.Find(other.Name); !errors.Is(err, link.ErrNotFound) {
-		t.Errorf("half a wire is there: %v", err)
+// TestForeignLinks: a link of one of our names and another kind is neither used nor changed.
+func TestForeignLinks(t *testing.T) {
+	for name, ensure := range map[string]func(space) error{
+		"mcp-secure": func(s space) error { return s.EnsureBridge(bridge()) },
+		"mcp-router": func(s space) error { return s.EnsureRouter(routerOf()) },
+		"mcp-rport":  func(s space) error { return s.EnsureRouter(routerOf()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, "net")
+			kind := map[bool]string{true: "veth", false: "bridge"}[name == "mcp-secure"]
+			s.Run("ip", "link", "add", name, "type", kind)
+			before := s.Run("ip", "-d", "addr", "show", "dev", name)
+			if err := ensure(s); !errors.Is(err, link.ErrForeign) ||
+				!strings.Contains(err.Error(), name+" ("+kind+")") {
+				t.Errorf("got %v", err)
+			}
+			if diff := cmp.Diff(before, s.Run("ip", "-d", "addr", "show", "dev", name)); diff != "" {
+				t.Errorf("changed:\n%s", diff)
+			}
+		})
 	}
 }
 
 func TestEnslaveUpDownDelete(t *testing.T) {
-	_, l := open(t)
+	s, c := open(t, "net"), open(t, "container")
 	b, w := bridge(), wire()
-	check(t, l.EnsureBridge(b))
-	_, err := l.AddWire(w)
+	check(t, s.EnsureBridge(b))
+	_, err := s.AddWire(w, c.handle)
 	check(t, err)
-	check(t, l.Enslave(w.Name, b.Name))
-	check(t, l.Enslave(w.Name, b.Name))
-	check(t, l.Up(w.Name))
-	master, err := l.Find(b.Name)
-	check(t, err)
-	if found, _ := l.Find(w.Name); found.Master != master.Index || !found.Up {
+	check(t, s.Enslave(w.Name, b.Name))
+	check(t, s.Enslave(w.Name, b.Name))
+	check(t, s.Up(w.Name))
+	master := s.find(t, b.Name)
+	if found := s.find(t, w.Name); found.Master != master.Index || !found.Up {
 		t.Errorf("%+v is not an active port of %d", found, master.Index)
 	}
-	if master.MAC.String() != b.MAC.String() {
-		t.Errorf("the bridge took its port's address: %s", master.MAC)
+	if details := s.Run("ip", "-d", "link", "show", "dev", w.Name); !strings.Contains(details, "isolated on") {
+		t.Errorf("the port is not isolated:\n%s", details)
 	}
-	check(t, l.Down(w.Name))
-	if found, _ := l.Find(w.Name); found.Up {
+	check(t, s.Down(w.Name))
+	if s.find(t, w.Name).Up {
 		t.Error("still up")
 	}
-	check(t, l.Delete(w.Name))
-	check(t, l.Delete(w.Name))
-	for what, err := range map[string]error{"up": l.Up(w.Name), "down": l.Down(w.Name)} {
+	check(t, s.Delete(w.Name))
+	check(t, s.Delete(w.Name))
+	for what, err := range map[string]error{"up": s.Up(w.Name), "down": s.Down(w.Name), "group": s.SetGroup(w.Name, 2),
+		"move": s.Give(w.Name, c.handle, "x")} {
 		if !errors.Is(err, link.ErrNotFound) || !strings.Contains(err.Error(), w.Name) {
 			t.Errorf("%s of what is missing: %v", what, err)
 		}
 	}
-	if err := l.Enslave(w.Name, b.Name); err == nil || !strings.Contains(err.Error(), w.Name) {
+	if err := s.Enslave(w.Name, b.Name); err == nil || !strings.Contains(err.Error(), w.Name) {
 		t.Errorf("enslave what is missing: %v", err)
 	}
 }
 
-func TestListAndOwners(t *testing.T) {
-	host, l := open(t)
-	check(t, l.EnsureBridge(bridge()))
-	host.Run("ip", "link", "add", "foreign", "type", "bridge")
-	host.Run("ip", "link", "set", "foreign", "alias", "mcpnet")
-	owners := map[string]topology.Owner{}
-	listed, err := l.List()
+func TestListAndMarks(t *testing.T) {
+	s := open(t, "net")
+	check(t, s.EnsureBridge(bridge()))
+	check(t, s.EnsureRouter(routerOf()))
+	s.Run("ip", "link", "add", "foreign", "type", "bridge")
+	s.Run("ip", "link", "set", "foreign", "alias", "mcpnet")
+	listed, err := s.List()
 	check(t, err)
+	got := map[string]string{}
 	for _, one := range listed {
-		owners[one.Name], _, _ = one.Owned()
+		m, _ := one.Mark()
+		got[one.Name] = m.ID
+		if one.Name == topology.Router {
+			if diff := cmp.Diff("[172.20.0.1/16]", prefixes(one.Addrs)); diff != "" {
+				t.Error(diff)
+			}
+		}
 	}
-	if diff := cmp.Diff(map[string]topology.Owner{"lo": "", "foreign": "", "mcp-secure": "docker"}, owners); diff != "" {
+	want := map[string]string{"lo": "", "foreign": "", "mcp-secure": "4f2a9c1e", "mcp-router": "4f2a9c1e",
+		"mcp-rport": "4f2a9c1e"}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	found := s.find(t, topology.Router)
+	if at, err := s.At(found.Index); err != nil || at.Name != topology.Router {
+		t.Errorf("at %d: %+v, %v", found.Index, at, err)
+	}
+	if _, err := s.At(9999); !errors.Is(err, link.ErrNotFound) {
+		t.Errorf("at an index of none: %v", err)
 	}
 }
 
-func TestAddrInUse(t *testing.T) {
-	host, l := open(t)
-	host.AddBridge("other", "172.21.0.1/16", "10.1.2.3/32")
-	check(t, l.EnsureBridge(bridge()))
+func prefixes(p []netip.Prefix) string {
+	var out []string
+	for _, one := range p {
+		out = append(out, one.String())
+	}
+	return "[" + strings.Join(out, " ") + "]"
+}
+
+// TestInUse: a subnet is in use by an address in it or around it, and by a route to it or into it; a wider route is not
+// in the way.
+func TestInUse(t *testing.T) {
+	s := open(t, "host")
+	s.AddBridge("other", "172.21.0.1/16", "10.1.2.3/32")
+	s.AddBridge("routed", "192.0.2.1/24")
+	s.AddBridge("own", "172.20.0.1/16")
+	s.Run("ip", "route", "add", "10.8.0.0/16", "via", "192.0.2.2")
+	s.Run("ip", "route", "add", "10.9.1.0/24", "dev", "routed")
+	s.Run("ip", "route", "add", "172.30.0.0/16", "via", "169.254.1.1", "dev", "routed", "onlink") // as an uplink has it
+	s.Run("ip", "route", "add", "default", "via", "192.0.2.2")
+	s.Run("ip", "link", "add", "still", "type", "bridge")
+	s.Run("ip", "addr", "add", "172.22.0.1/24", "dev", "still")
 	for prefix, want := range map[string]string{
 		"172.20.0.0/16": "", "172.20.5.0/24": "", // its own
-		"172.21.0.0/24": "other", "172.16.0.0/12": "other", "10.1.2.0/24": "other", "10.1.3.0/24": "", "127.0.0.0/8": "lo",
+		"172.21.0.0/24": "other", "172.21.0.0/16": "other", "172.16.0.0/12": "other|still",
+		"10.1.2.0/24": "other", "10.1.3.0/24": "",
+		"127.0.0.0/8": "lo", "172.22.0.0/16": "still",
+		"10.8.0.0/16": "routed", "10.0.0.0/8": "other|routed", // a route to it, or to a part of it
+		"10.8.5.0/24": "", "198.51.100.0/24": "", // within a wider route
+		"172.30.5.0/24": "routed", "172.30.0.0/16": "routed",
+		"10.9.0.0/16": "routed", "10.9.1.0/24": "routed", "10.9.2.0/24": "",
 	} {
-		if got, err := l.AddrInUse(netip.MustParsePrefix(prefix), "mcp-secure"); got != want || err != nil {
+		got, err := s.InUse(netip.MustParsePrefix(prefix), "own")
+		if err != nil || (got != want && (got == "" || !strings.Contains("|"+want+"|", "|"+got+"|"))) {
 			t.Errorf("%s: got %q (%v), want %q", prefix, got, err, want)
 		}
 	}
-	if got, _ := l.AddrInUse(netip.MustParsePrefix("172.20.5.0/24"), "none"); got != "mcp-secure" {
-		t.Errorf("got %q", got)
+	subnet := netip.MustParsePrefix("172.20.5.0/24")
+	for _, except := range [][]string{nil, {"none"}, {"none", "other"}} {
+		if got, _ := s.InUse(subnet, except...); got != "own" {
+			t.Errorf("except %v: got %q", except, got)
+		}
 	}
 }

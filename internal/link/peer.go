@@ -17,21 +17,7 @@ type Peer struct {
 	Name   string
 	MAC    topology.HardwareAddr
 	Addr   netip.Prefix
-	Routes []Route
-}
-
-// Route leads to a prefix, over a next hop or, without one, on the link.
-type Route struct {
-	Dst netip.Prefix
-	Via netip.Addr
-}
-
-// String is the route as `ip route` shows it.
-func (r Route) String() string {
-	if r.Via.IsValid() {
-		return fmt.Sprintf("%s via %s", r.Dst, r.Via)
-	}
-	return r.Dst.String()
+	Routes []topology.Route
 }
 
 // SetPeer gives the container end its addresses and routes, and nothing else: what an earlier plugin gave it goes. It is
@@ -41,7 +27,8 @@ func (l *Links) SetPeer(p Peer) error {
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", p.Name, err)
 	}
-	_ = l.disableIPv6(p.Name) // nothing of IPv6 passes the wire; without it answers come at once
+	// Nothing of IPv6 passes the wire. Where it cannot be switched off, what asks for it waits longer.
+	_ = l.ns.Do(func() error { return writeSetting("net/ipv6/conf/"+p.Name+"/disable_ipv6", "1") })
 	if err := l.clear(found); err != nil {
 		return fmt.Errorf("interface %s: %w", p.Name, err)
 	}
@@ -57,7 +44,7 @@ func (l *Links) SetPeer(p Peer) error {
 		return fmt.Errorf("interface %s: up: %w", p.Name, err)
 	}
 	for _, r := range p.Routes {
-		if err := l.addRoute(r.on(found)); err != nil {
+		if err := l.addRoute(routeOn(found, r)); err != nil {
 			return fmt.Errorf("interface %s: route %s: %w", p.Name, r, err)
 		}
 	}
@@ -76,7 +63,7 @@ func (l *Links) addRoute(r *netlink.Route) error {
 	return nil
 }
 
-func (r Route) on(l netlink.Link) *netlink.Route {
+func routeOn(l netlink.Link, r topology.Route) *netlink.Route {
 	route := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(r.Dst), Scope: netlink.SCOPE_LINK}
 	if r.Via.IsValid() {
 		route.Gw, route.Scope = r.Via.AsSlice(), netlink.SCOPE_UNIVERSE

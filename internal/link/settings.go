@@ -3,14 +3,9 @@ package link
 import (
 	"encoding/binary"
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-
-	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // IPv4 settings of a link (IPV4_DEVCONF_*, linux/ip.h). They go over netlink because a managed plugin's /proc/sys is
@@ -33,16 +28,23 @@ type setting struct {
 	value uint32
 }
 
-// wireSettings keep a wire dead for the host's stack even when every rule is gone: it answers no ARP (arp_ignore 8),
-// forwards nothing, and drops packets whose source it has no route to, which is every source.
-var wireSettings = []setting{
+// quietSettings keep a link dead for the namespace's stack even when every rule is gone: it answers no ARP (arp_ignore
+// 8), forwards nothing, and drops packets whose source it has no route to, which is every source.
+var quietSettings = []setting{
 	{rpFilter, 1}, {forwarding, 0}, {arpIgnore, 8}, {proxyARP, 0}, {acceptRedirects, 0}, {sendRedirects, 0},
 	{sourceRoute, 0}, {arpAccept, 0}, {acceptLocal, 0}, {routeLocalnet, 0},
 }
 
-// bridgeSettings let a gateway's egress through the host and no trick with it.
-var bridgeSettings = []setting{
-	{rpFilter, 1}, {forwarding, 1}, {arpIgnore, 1}, {proxyARP, 0}, {acceptRedirects, 0}, {sendRedirects, 0},
+// routerSettings let packets pass whose source the subnet's route leads back to.
+var routerSettings = []setting{
+	{rpFilter, 1}, {forwarding, 1}, {arpIgnore, 8}, {proxyARP, 0}, {acceptRedirects, 0}, {sendRedirects, 0},
+	{sourceRoute, 0}, {arpAccept, 0}, {acceptLocal, 0}, {routeLocalnet, 0},
+}
+
+// uplinkSettings let what comes back through. In the namespace no route leads to its source, since only what rules
+// permit has a way out, so that the reverse path is not asked for.
+var uplinkSettings = []setting{
+	{rpFilter, 0}, {forwarding, 1}, {arpIgnore, 8}, {proxyARP, 0}, {acceptRedirects, 0}, {sendRedirects, 0},
 	{sourceRoute, 0}, {arpAccept, 0}, {acceptLocal, 0}, {routeLocalnet, 0},
 }
 
@@ -55,9 +57,18 @@ const (
 	iflaInetConf         = 1
 )
 
-// configure applies an alias and settings in one RTM_SETLINK:
-// IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF }, AF_INET6 { IFLA_INET6_ADDR_GEN_MODE } }.
+// configure applies an alias and settings in one RTM_SETLINK. A link without IPv6, on a kernel without it or because
+// its MTU is too small (1280, RFC 8200), refuses settings of it, and needs none.
 func (l *Links) configure(index int, alias string, settings []setting) error {
+	err := l.setLink(index, alias, settings, true)
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		err = l.setLink(index, alias, settings, false)
+	}
+	return err
+}
+
+// setLink sends IFLA_AF_SPEC { AF_INET { IFLA_INET_CONF }, AF_INET6 { IFLA_INET6_ADDR_GEN_MODE } }.
+func (l *Links) setLink(index int, alias string, settings []setting, ipv6 bool) error {
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(index)
 	families := nl.NewRtAttr(unix.IFLA_AF_SPEC, nil)
@@ -65,7 +76,9 @@ func (l *Links) configure(index int, alias string, settings []setting) error {
 	for _, s := range settings {
 		inet.AddRtAttr(s.key, binary.NativeEndian.AppendUint32(nil, s.value))
 	}
-	families.AddRtAttr(unix.AF_INET6, nil).AddRtAttr(iflaInet6AddrGenMode, []byte{noIPv6Address})
+	if ipv6 {
+		families.AddRtAttr(unix.AF_INET6, nil).AddRtAttr(iflaInet6AddrGenMode, []byte{noIPv6Address})
+	}
 
 	request := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
 	request.Sockets = l.sockets
@@ -73,73 +86,5 @@ func (l *Links) configure(index int, alias string, settings []setting) error {
 	request.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
 	request.AddData(families)
 	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
-	return err
-}
-
-// sysctlRoots are where settings can be written that netlink does not know. A managed plugin's own /proc/sys is read
-// only; its config.json mounts the host's.
-var sysctlRoots = []string{"/proc/sys", "/host/proc/sys"}
-
-// disableIPv6 takes IPv6 off a link. Nothing else keeps the host's stack from routing what a server sends to its wire's
-// hardware address while nftables' rules are gone: IPv6 knows no reverse path filter.
-func (l *Links) disableIPv6(link string) error {
-	return l.writeIPv6(link, func(path string) error {
-		return os.WriteFile(path, []byte("1"), 0o644)
-	})
-}
-
-// DisablesIPv6 tells whether this process can take IPv6 off links.
-func (l *Links) DisablesIPv6() error {
-	return l.writeIPv6("default", func(path string) error {
-		file, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return file.Close()
-	})
-}
-
-// writeIPv6 writes to a link's setting. A kernel without IPv6 has none.
-func (l *Links) writeIPv6(link string, write func(path string) error) error {
-	return l.ns.Do(func() error {
-		var failed error
-		for _, root := range sysctlRoots {
-			err := write(filepath.Join(root, "net/ipv6/conf", link, "disable_ipv6"))
-			if err == nil {
-				return nil
-			}
-			if !errors.Is(err, os.ErrNotExist) {
-				failed = errors.Join(failed, err)
-			}
-		}
-		return failed
-	})
-}
-
-// ipForward is the host's setting that lets packets pass between its interfaces, below /proc/sys.
-const ipForward = "net/ipv4/ip_forward"
-
-// EnableForwarding lets the host forward IPv4 packets, which a gateway's egress needs, as every container engine does.
-// The kernel then sets every link to forward; wires are set back.
-func (l *Links) EnableForwarding() error {
-	changed := false
-	err := l.ns.Do(func() error {
-		path := filepath.Join(sysctlRoots[0], ipForward)
-		now, err := os.ReadFile(path)
-		if err != nil || strings.TrimSpace(string(now)) == "1" {
-			return err
-		}
-		changed = true
-		return os.WriteFile(path, []byte("1"), 0o644)
-	})
-	if err != nil || !changed {
-		return err
-	}
-	listed, err := l.List()
-	for _, found := range listed {
-		if strings.HasPrefix(found.Name, topology.WirePrefix) && found.Alias != "" {
-			err = errors.Join(err, l.configure(found.Index, found.Alias, wireSettings))
-		}
-	}
 	return err
 }

@@ -6,19 +6,17 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Watch calls changed when a bridge of ours went away or down, or when any link lost an IPv4 address. It returns when
-// the context ends or the kernel's stream breaks.
+// Watch calls changed when a link of ours other than a wire went away or down, or when an IPv4 address came or went. A wire
+// goes with its container, whose engine says so. It returns when the context ends or the kernel's stream breaks.
 func (l *Links) Watch(ctx context.Context, changed func()) error {
 	done := make(chan struct{})
 	defer close(done)
-	in := netns.None()
-	if fd, ok := l.ns.FD(); ok {
-		in = netns.NsHandle(fd)
-	}
+	in := socketsOf(l.ns)
 	broken := func(error) {} // the library closes the channel then
 	links := make(chan netlink.LinkUpdate, 64)
 	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{Namespace: &in, ErrorCallback: broken}); err != nil {
@@ -36,22 +34,23 @@ func (l *Links) Watch(ctx context.Context, changed func()) error {
 			if !ok {
 				return fmt.Errorf("watch links: the kernel's stream broke")
 			}
-			if bridgeLost(update) {
+			if lost(update) {
 				changed()
 			}
 		case update, ok := <-addrs:
 			if !ok {
 				return fmt.Errorf("watch addresses: the kernel's stream broke")
 			}
-			if !update.NewAddr && update.LinkAddress.IP.To4() != nil {
+			if update.LinkAddress.IP.To4() != nil {
 				changed()
 			}
 		}
 	}
 }
 
-func bridgeLost(u netlink.LinkUpdate) bool {
-	if u.Link.Type() != "bridge" || !strings.HasPrefix(u.Link.Attrs().Alias, aliasPrefix+" ") {
+func lost(u netlink.LinkUpdate) bool {
+	attrs := u.Link.Attrs()
+	if _, ours := topology.ParseMark(attrs.Alias); !ours || strings.HasPrefix(attrs.Name, topology.WirePrefix) {
 		return false
 	}
 	return u.Header.Type == unix.RTM_DELLINK || u.IfInfomsg.Flags&unix.IFF_UP == 0

@@ -12,37 +12,31 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Wire describes an endpoint's veth pair: Name stays on the host, Peer goes into the container.
+// Wire describes an endpoint's veth pair: Name stays in the network's namespace, Peer goes into the container.
 type Wire struct {
 	Name, Peer string
 	PeerMAC    topology.HardwareAddr
-	MAC        topology.HardwareAddr // of the host end
+	MAC        topology.HardwareAddr // of the network's end
 	MTU        int
-	Alias      string
+	Group      uint32
+	Mark       topology.Mark
 }
 
-// AddWire makes the pair, both ends down, the host end a port of nothing. It finishes a pair that a killed process left
-// without its settings.
-func (l *Links) AddWire(w Wire) (Link, error) {
-	err := l.handle.LinkAdd(w.veth())
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return Link{}, fmt.Errorf("wire %s: %w", w.Name, err)
-	}
-	return l.finishWire(w)
-}
-
-// ErrPeerExists says that the container has an interface of that name already.
+// ErrPeerExists says that the namespace of the other end has an interface of that name.
 var ErrPeerExists = errors.New("the container has an interface of this name already")
 
-// AddWireInto makes the pair with the container end in its namespace at once: moving it there later would cost the kernel
-// milliseconds, and would show it on the host meanwhile.
-func (l *Links) AddWireInto(sandbox ns.Handle, w Wire) (Link, error) {
-	veth := w.veth()
-	fd, _ := sandbox.FD()
-	veth.PeerNamespace = netlink.NsFd(fd)
-	err := l.handle.LinkAdd(veth)
+// AddWire makes the pair, both ends down, the container end in the namespace that it belongs to: to move it there later would
+// cost the kernel milliseconds. It finishes a pair that a killed process left without its settings.
+func (l *Links) AddWire(w Wire, peers ns.Handle) (Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr, attrs.MTU, attrs.Group = w.Name, net.HardwareAddr(w.MAC), w.MTU, w.Group
+	err := l.handle.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: w.Peer, PeerHardwareAddr: net.HardwareAddr(w.PeerMAC),
+		PeerMTU: uint32(w.MTU), PeerNamespace: netlink.NsFd(peers.FD())})
 	if errors.Is(err, unix.EEXIST) {
-		err = ErrPeerExists
+		if _, missing := l.Find(w.Name); errors.Is(missing, ErrNotFound) {
+			return Link{}, fmt.Errorf("wire %s: interface %s: %w", w.Name, w.Peer, ErrPeerExists)
+		}
+		err = nil
 	}
 	if err != nil {
 		return Link{}, fmt.Errorf("wire %s: interface %s: %w", w.Name, w.Peer, err)
@@ -50,18 +44,14 @@ func (l *Links) AddWireInto(sandbox ns.Handle, w Wire) (Link, error) {
 	return l.finishWire(w)
 }
 
-func (w Wire) veth() *netlink.Veth {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr, attrs.MTU = w.Name, net.HardwareAddr(w.MAC), w.MTU
-	return &netlink.Veth{LinkAttrs: attrs, PeerName: w.Peer, PeerHardwareAddr: net.HardwareAddr(w.PeerMAC), PeerMTU: uint32(w.MTU)}
-}
-
-// finishWire gives a wire its settings, or removes it.
+// finishWire gives a wire its group, its mark and its settings, or removes it.
 func (l *Links) finishWire(w Wire) (Link, error) {
 	found, err := l.Find(w.Name)
+	if err == nil && found.Group != w.Group {
+		err = l.SetGroup(w.Name, w.Group)
+	}
 	if err == nil {
-		_ = l.disableIPv6(w.Name) // see DisablesIPv6
-		err = l.configure(found.Index, w.Alias, wireSettings)
+		err = l.configure(found.Index, w.Mark.String(), quietSettings)
 	}
 	if err != nil {
 		return Link{}, errors.Join(fmt.Errorf("wire %s: %w", w.Name, err), l.Delete(w.Name))
@@ -69,26 +59,33 @@ func (l *Links) finishWire(w Wire) (Link, error) {
 	return found, nil
 }
 
-// AdoptWire makes a wire of the host end of a veth that is a port of somebody's bridge. It is down first, and a port of
-// nothing before it has the name that rules go by.
-func (l *Links) AdoptWire(port string, w Wire) (Link, error) {
-	found, err := l.handle.LinkByName(port)
-	if err != nil {
-		return Link{}, fmt.Errorf("port %s: %w", port, err)
-	}
-	for _, do := range []func(netlink.Link) error{l.handle.LinkSetDown, l.handle.LinkSetNoMaster,
-		func(p netlink.Link) error { return l.handle.LinkSetName(p, w.Name) }} {
-		if err := do(found); err != nil {
-			return Link{}, fmt.Errorf("port %s: make it wire %s: %w", port, w.Name, err)
-		}
-	}
-	return l.finishWire(w)
+// SetGroup puts a link into an interface group, by which rules know its role.
+func (l *Links) SetGroup(name string, group uint32) error {
+	return l.set(name, "group", func(found netlink.Link) error { return l.handle.LinkSetGroup(found, int(group)) })
 }
 
-// Release takes a wire off its bridge and down: nothing passes until whoever made it removes it.
-func (l *Links) Release(name string) error {
-	if err := l.Down(name); err != nil {
-		return err
+// Give moves a veth end to another namespace, down and a port of nothing, under another name. Its other end stays where it is.
+func (l *Links) Give(name string, to ns.Handle, as string) error {
+	found, err := l.handle.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return fmt.Errorf("move %s: %w", name, ErrNotFound)
 	}
-	return l.set(name, "release", l.handle.LinkSetNoMaster)
+	steps := []func(netlink.Link) error{l.handle.LinkSetDown, l.handle.LinkSetNoMaster,
+		func(p netlink.Link) error { return l.handle.LinkSetName(p, as) },
+		func(p netlink.Link) error { return l.handle.LinkSetNsFd(p, to.FD()) }}
+	for _, do := range steps {
+		if err == nil {
+			err = do(found)
+		}
+	}
+	if errors.Is(err, unix.ENODEV) { // its container has ended meanwhile
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("move %s to another namespace as %s: %w", name, as, err)
+	}
+	return nil
 }
+
+// TakeWire makes a wire of a veth end that Give brought here.
+func (l *Links) TakeWire(w Wire) (Link, error) { return l.finishWire(w) }

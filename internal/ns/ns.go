@@ -1,4 +1,5 @@
-// Package ns says in which network namespace an edge works. Nothing in mcpnet assumes the host's own.
+// Package ns opens network namespaces, works in them, and pins those of networks. Nothing in mcpnet assumes the namespace that
+// a process happens to run in.
 package ns
 
 import (
@@ -13,22 +14,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handle is an open network namespace, or, as its zero value, the one the process runs in.
+// Handle is an open network namespace.
 type Handle struct {
-	handle netns.NsHandle
-	open   bool
+	fd netns.NsHandle
+	// own is the namespace that the process runs in, which nobody has to enter.
+	own bool
 }
 
 // Open opens the namespace at a path such as /run/netns/NAME. The empty path is the process's own namespace.
 func Open(path string) (Handle, error) {
 	if path == "" {
-		return Handle{}, nil
+		return openOwn()
 	}
-	h, err := netns.GetFromPath(path)
+	fd, err := netns.GetFromPath(path)
 	if err != nil {
 		return Handle{}, fmt.Errorf("network namespace %s: %w", path, err)
 	}
-	return Handle{h, true}, nil
+	return Handle{fd: fd}, nil
+}
+
+// openOwn goes by the thread: threads that enter another namespace end there, so that the caller's is the process's.
+func openOwn() (Handle, error) {
+	fd, err := netns.GetFromPath("/proc/thread-self/ns/net")
+	if err != nil {
+		return Handle{}, fmt.Errorf("this process's network namespace: %w", err)
+	}
+	return Handle{fd: fd, own: true}, nil
 }
 
 // Inode is the number of the namespace at a path. It is that of no other one while this one is in use.
@@ -40,30 +51,47 @@ func Inode(path string) (uint64, error) {
 	return s.Ino, nil
 }
 
-// Close releases the namespace.
-func (h Handle) Close() error {
-	if !h.open {
-		return nil
+// Inode is the number of the namespace.
+func (h Handle) Inode() (uint64, error) {
+	var s unix.Stat_t
+	if err := unix.Fstat(int(h.fd), &s); err != nil {
+		return 0, fmt.Errorf("network namespace: %w", err)
 	}
-	return h.handle.Close()
+	return s.Ino, nil
 }
 
-// FD is the namespace's file descriptor; ok is false for the process's own namespace.
-func (h Handle) FD() (fd int, ok bool) { return int(h.handle), h.open }
+// Close releases the namespace.
+func (h Handle) Close() error {
+	if h.fd <= 0 {
+		return nil
+	}
+	return h.fd.Close()
+}
+
+// FD is the namespace's file descriptor, which names it to the kernel.
+func (h Handle) FD() int { return int(h.fd) }
+
+// Socket is the descriptor to open sockets with that belong to the namespace; ok is false where any socket of the process does.
+func (h Handle) Socket() (fd int, ok bool) { return int(h.fd), h.fd > 0 && !h.own }
 
 // Do runs f in the namespace. f must not start goroutines that expect to be in it.
 func (h Handle) Do(f func() error) error {
-	if !h.open {
+	if _, foreign := h.Socket(); !foreign {
 		return f()
 	}
+	return onOwnThread(func() error {
+		if err := netns.Set(h.fd); err != nil {
+			return fmt.Errorf("enter network namespace: %w", err)
+		}
+		return f()
+	})
+}
+
+// onOwnThread runs f on a thread that ends with it: no other goroutine inherits the namespace that f leaves it in.
+func onOwnThread(f func() error) error {
 	done := make(chan error)
 	go func() {
-		// Never unlocked: the runtime ends the thread with the goroutine, so no other one inherits the namespace.
-		runtime.LockOSThread()
-		if err := netns.Set(h.handle); err != nil {
-			done <- fmt.Errorf("enter network namespace: %w", err)
-			return
-		}
+		runtime.LockOSThread() // never unlocked, so that the runtime ends the thread
 		done <- f()
 	}()
 	return <-done

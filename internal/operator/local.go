@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/percall"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -31,34 +33,33 @@ func Locals(root string) (found []Local) {
 }
 
 // Status reads what is in force.
-func (l Local) Status(ctx context.Context) (s engine.Status, err error) {
-	err = l.with(ctx, func(e *engine.Engine) error {
-		s, err = e.Status(ctx)
+func (l Local) Status(ctx context.Context) (s report.Status, err error) {
+	err = l.with(ctx, func(r *percall.Reader) error {
+		s, err = r.Status(ctx)
 		return err
 	})
 	return s, err
 }
 
 // Plan tells what a repair would change now.
-func (l Local) Plan(ctx context.Context) (p Plan, err error) {
-	err = l.with(ctx, func(e *engine.Engine) error {
-		steps, err := e.Plan(ctx)
-		for _, s := range steps {
-			p.Steps = append(p.Steps, s.String())
-		}
+func (l Local) Plan(ctx context.Context) (p report.Plan, err error) {
+	err = l.with(ctx, func(r *percall.Reader) error {
+		p.Schema = report.PlanSchema
+		p.Steps, err = r.Plan(ctx)
 		return err
 	})
 	return p, err
 }
 
-func (l Local) with(ctx context.Context, f func(*engine.Engine) error) error {
-	e, err := engine.Open(ctx, engine.Config{StoreDir: l.dir, Owner: l.Owner, Shared: true, Log: slog.New(slog.DiscardHandler)})
+func (l Local) with(ctx context.Context, f func(*percall.Reader) error) error {
+	r, err := percall.OpenReader(ctx, percall.Config{StoreDir: l.dir, Owner: l.Owner, Log: slog.New(slog.DiscardHandler),
+		Pins: ns.HostPins(surface.Namespaces(os.Getenv(surface.NamespacesVariable)))})
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s: permission denied: run this as root or with sudo", l.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("%s networks: %w", l.Owner, err)
 	}
-	defer e.Close()
-	return f(e)
+	defer r.Close()
+	return f(r)
 }

@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/report"
 )
 
 // Paths that the plugin answers beside the driver's protocol.
@@ -18,11 +18,6 @@ const (
 	StatusPath = "/mcpnet.Status"
 	PlanPath   = "/mcpnet.Plan"
 )
-
-// Plan is what the plugin would change now.
-type Plan struct {
-	Steps []string `json:"steps"`
-}
 
 // Client asks a plugin.
 type Client struct {
@@ -39,12 +34,12 @@ func NewClient(socket string) *Client {
 }
 
 // Status asks what is in force.
-func (c *Client) Status(ctx context.Context) (s engine.Status, err error) {
+func (c *Client) Status(ctx context.Context) (s report.Status, err error) {
 	return s, c.get(ctx, StatusPath, &s)
 }
 
 // Plan asks what would be changed now.
-func (c *Client) Plan(ctx context.Context) (p Plan, err error) {
+func (c *Client) Plan(ctx context.Context) (p report.Plan, err error) {
 	return p, c.get(ctx, PlanPath, &p)
 }
 

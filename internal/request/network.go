@@ -55,7 +55,7 @@ func (w NetworkWords) Network() (topology.Network, error) {
 		return topology.Network{}, err
 	}
 	return topology.Network{
-		ID: w.ID, Name: w.Name, Bridge: cmp.Or(w.Existing.Name, p.Bridge), Adopted: w.Existing.Name != "",
+		ID: w.ID, Name: w.Name, Bridge: cmp.Or(w.Existing.Name, p.Bridge), Chained: w.Existing.Name != "",
 		Subnet: w.Subnet.Masked(), BridgeAddr: bridge, IPRange: w.Range, Policy: p,
 	}, nil
 }

@@ -263,7 +263,7 @@ func TestChain(t *testing.T) {
 		check func(topology.Network) bool
 	}{
 		"as it is": {entry(map[string]any{}), nil, "", func(n topology.Network) bool {
-			return n.Bridge == "cni0" && n.Adopted && n.Policy.MTU == 1400 && n.BridgeAddr.String() == "172.20.0.1"
+			return n.Bridge == "cni0" && n.Chained && n.Policy.MTU == 1400 && n.BridgeAddr.String() == "172.20.0.1"
 		}},
 		"own MTU": {entry(map[string]any{"mtu": 1300}), nil, "",
 			func(n topology.Network) bool { return n.Policy.MTU == 1300 }},

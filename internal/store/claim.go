@@ -55,6 +55,29 @@ func (s *Store) Unclaim(network string, a netip.Addr, id string) error {
 	}))
 }
 
+// Release gives back every address that an endpoint holds. Its document may be missing, where a process was killed between the two.
+func (s *Store) Release(network, id string) error {
+	if err := errors.Join(checkID(network), checkID(id)); err != nil {
+		return err
+	}
+	dir := filepath.Join(s.docs.of(network), "addresses")
+	claims, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	var failed []error
+	for _, c := range claims {
+		a, err := netip.ParseAddr(c.Name())
+		if err != nil {
+			continue // not finished
+		}
+		if holder, err := os.ReadFile(filepath.Join(dir, c.Name())); err == nil && string(holder) == id {
+			failed = append(failed, s.Unclaim(network, a, id))
+		}
+	}
+	return errors.Join(failed...)
+}
+
 // claiming tells f who holds the address of a claim's file, or "". It locks the directory of claims meanwhile: between
 // reading a claim and changing it nobody else changes it. An empty file is what a crash of the host leaves.
 func claiming(path string, f func(holder string) error) error {

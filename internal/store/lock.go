@@ -90,22 +90,6 @@ func lockFile(f *os.File, how int) error {
 	}
 }
 
-// TryLock takes a shared store for the caller alone if nobody else has it now.
-func (s *Store) TryLock() (unlock func(), ok bool, err error) {
-	turn := flock.New(s.lockPath())
-	ok, err = turn.TryLock()
-	if err != nil {
-		return nil, false, fmt.Errorf("store %s: lock: %w", s.dir, err)
-	}
-	if !ok {
-		return nil, false, turn.Close()
-	}
-	if err := format.Dir(s.dir).Check(); err != nil {
-		return nil, false, errors.Join(err, turn.Close())
-	}
-	return func() { turn.Close() }, true, nil
-}
-
 func (v *View) residentPath() string { return filepath.Join(v.dir, "resident") }
 
 // Who only looks whether there is a resident holds the lock for a moment, too.

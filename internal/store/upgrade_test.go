@@ -197,13 +197,12 @@ func TestNewer(t *testing.T) {
 	_, shared := store.OpenShared(dir)
 	_, locked := s.Lock(t.Context())
 	_, besides := s.RLock(t.Context())
-	_, _, tried := s.TryLock()
 	_, listed := store.OpenView(dir).Networks()
 	_, loaded := store.OpenView(dir).Load()
 	_, read := store.OpenView(dir).Network("n")
 	_, viewed := store.OpenView(dir).RLock(t.Context())
 	for what, err := range map[string]error{
-		"Open": opened, "OpenShared": shared, "Lock": locked, "RLock": besides, "TryLock": tried,
+		"Open": opened, "OpenShared": shared, "Lock": locked, "RLock": besides,
 		"Networks": listed, "Load": loaded, "Network": read, "RLock of a view": viewed,
 	} {
 		if !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), dir+": format 3") {

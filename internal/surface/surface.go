@@ -17,6 +17,16 @@ const (
 	RootVariable = "MCPNET_STORE"
 )
 
+const (
+	// DefaultNamespaces is where networks' namespaces are pinned, and where ip-netns(8) looks for them.
+	DefaultNamespaces = "/run/netns"
+	// NamespacesVariable is the environment variable that names another directory.
+	NamespacesVariable = "MCPNET_NETNS"
+)
+
+// Namespaces is the directory of networks' namespaces, from the value of NamespacesVariable.
+func Namespaces(named string) string { return cmp.Or(named, DefaultNamespaces) }
+
 // Root is the root of all stores, from the value of RootVariable.
 func Root(named string) string { return cmp.Or(named, DefaultRoot) }
 

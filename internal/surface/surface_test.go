@@ -12,15 +12,26 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// TestRowsDiffer: no two surfaces share a store, or the names of wires.
+// TestRowsDiffer: no two surfaces share a store, or the names of what lies on the host.
 func TestRowsDiffer(t *testing.T) {
-	stores, wires := map[string]bool{}, map[string]bool{}
+	stores, names := map[string]bool{}, map[string]bool{}
 	for _, s := range surface.All() {
-		store, wire := s.Store("/root"), topology.OwnedWirePrefix(s.Owner)
-		if stores[store] || wires[wire] {
-			t.Errorf("%s: store %s and wires %s are not its own", s.Owner, store, wire)
+		e := topology.Endpoint{ID: "a", Owner: s.Owner}
+		store := s.Store("/root")
+		if stores[store] || names[e.Peer()] || names[e.LegacyWire()] {
+			t.Errorf("%s: store %s, links %s and %s are not its own", s.Owner, store, e.Peer(), e.LegacyWire())
 		}
-		stores[store], wires[wire] = true, true
+		stores[store], names[e.Peer()], names[e.LegacyWire()] = true, true, true
+	}
+}
+
+// TestNamespaces: networks are where ip-netns(8) looks for them, unless somebody names another directory.
+func TestNamespaces(t *testing.T) {
+	if got := surface.Namespaces(""); got != "/run/netns" {
+		t.Errorf("without the variable: %s", got)
+	}
+	if got := surface.Namespaces("/x"); got != "/x" {
+		t.Errorf("with the variable: %s", got)
 	}
 }
 

@@ -26,6 +26,8 @@ type Host struct {
 	NS *testnet.NS
 	// Dir holds the store, the addresses of host-local and libcni's cache.
 	Dir string
+	// Pins is where mcpnet pins the namespaces of networks.
+	Pins string
 	// Path is where plugins are looked for: mcpnet from the sources as they are, and the reference plugins.
 	Path []string
 }
@@ -44,7 +46,7 @@ func New(t testnet.T, ns *testnet.NS) *Host {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &Host{t: t, NS: ns, Dir: dir, Path: []string{filepath.Join(dir, "bin"), testengine.CNITools(t)}}
+	h := &Host{t: t, NS: ns, Dir: dir, Pins: testnet.NewPins(t), Path: []string{filepath.Join(dir, "bin"), testengine.CNITools(t)}}
 	if err := os.MkdirAll(h.Path[0], 0o755); err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -75,7 +77,7 @@ func (h *Host) Store() string { return filepath.Join(h.Dir, "store") }
 func (h *Host) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) (out []byte, err error) {
 	raw := &invoke.RawExec{Stderr: os.Stderr}
 	failed := h.NS.Do(func() error {
-		out, err = raw.ExecPlugin(ctx, path, stdin, append(environ, "MCPNET_STORE="+h.Store()))
+		out, err = raw.ExecPlugin(ctx, path, stdin, append(environ, "MCPNET_STORE="+h.Store(), "MCPNET_NETNS="+h.Pins))
 		return nil
 	})
 	if err == nil {

@@ -1,7 +1,9 @@
 package testengine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +39,47 @@ func BuildPlugin(t T) string {
 	output(t, exec.Command(filepath.Join(root, "scripts/plugin-rootfs.sh"),
 		filepath.Join(dir, "rootfs"), goBuild(t, "plugin")))
 	return dir
+}
+
+// BuildPluginOf builds the managed plugin of an earlier commit as BuildPlugin does, once: later tests find it in the
+// cache. Where the commit is not at hand the test is skipped, as on a machine without engines.
+func BuildPluginOf(t T, commit string) string {
+	t.Helper()
+	made := filepath.Join(cacheDir(), "plugin-"+commit)
+	if _, err := os.Stat(filepath.Join(made, "config.json")); err == nil {
+		return made
+	}
+	work, err := os.MkdirTemp(cacheDir(), "plugin-build-")
+	if err == nil {
+		defer os.RemoveAll(work)
+		err = checkOut(ModuleRoot(t), commit, work)
+	}
+	skipOver(t, "plugin of "+commit, err)
+	binary, dir := filepath.Join(work, "mcpnet-plugin"), filepath.Join(work, "made")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, "./plugin")
+	build.Dir, build.Env = work, append(os.Environ(), "CGO_ENABLED=0")
+	output(t, build)
+	output(t, exec.Command(filepath.Join(work, "scripts/plugin-rootfs.sh"), filepath.Join(dir, "rootfs"), binary))
+	if err := os.Rename(filepath.Join(work, "config.json"), filepath.Join(dir, "config.json")); err != nil {
+		t.Fatalf("plugin of %s: %v", commit, err)
+	}
+	// Another test may have been faster: what it made is the same.
+	if err := os.Rename(dir, made); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY) {
+		t.Fatalf("plugin of %s: %v", commit, err)
+	}
+	return made
+}
+
+// checkOut writes the files of a commit into a directory. Git does not look into the tree of another user unless it is
+// told to.
+func checkOut(root, commit, dir string) error {
+	const line = `git -c "safe.directory=*" -C "$1" archive --format=tar -o "$3/tree.tar" "$2" &&
+tar -x -C "$3" -f "$3/tree.tar"`
+	out, err := exec.Command("sh", "-c", line, "sh", root, commit, dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // ModuleRoot is the directory of go.mod.

@@ -14,7 +14,7 @@ func (n *NS) Dump() string {
 		{"ip", "route", "show", "table", "all"},
 		{"ip", "neigh"},
 		{"bridge", "link"},
-		{"nft", "list", "ruleset"},
+		{"timeout", "5", "nft", "list", "ruleset"}, // before 1.1.6 it runs forever beside a chain for devices of a prefix
 		{"iptables-save", "-c"},
 	} {
 		out, err := n.Output(cmd[0], cmd[1:]...)

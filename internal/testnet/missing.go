@@ -9,6 +9,7 @@ import (
 // included, with what their tests then leave unproven.
 var mayLack = map[string]string{
 	"iptables-legacy":           "CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_FILTER: newer distributions leave them out; iptables-nft is tested",
+	"ingress-by-prefix":         "an ingress chain for all devices of a prefix came with Linux 6.16; the chain of each wire is tested",
 	"icmp-limit-of-a-namespace": "net.ipv4.icmp_msgs_per_sec of a namespace's own came with Linux 6.11: before, no namespace loses errors by it at the start",
 }
 

@@ -49,6 +49,19 @@ func create(label string) (string, error) {
 	return path, nil
 }
 
+// createDir makes a directory in which a program under test pins namespaces of
+// its own. It is swept like a namespace.
+func createDir(label string) (string, error) {
+	if err := prepare(); err != nil {
+		return "", err
+	}
+	path := filepath.Join(Dir, fmt.Sprintf("%s%d-%d-%s", prefix, os.Getpid(), serial.Add(1), label))
+	liveMu.Lock()
+	live[path] = true
+	liveMu.Unlock()
+	return path, os.Mkdir(path, 0o755)
+}
+
 // bindNew makes a namespace and mounts it on the file at path.
 func bindNew(path string) error {
 	done := make(chan error, 1)
@@ -152,7 +165,18 @@ func discard(path string) error {
 	return dismantle(path)
 }
 
+// dismantle removes a namespace, or a directory of them.
 func dismantle(path string) error {
+	if entries, err := os.ReadDir(path); err == nil {
+		var failed []error
+		for _, e := range entries {
+			failed = append(failed, dismantle(filepath.Join(path, e.Name())))
+		}
+		if rm := os.Remove(path); rm != nil && !errors.Is(rm, os.ErrNotExist) {
+			failed = append(failed, rm)
+		}
+		return errors.Join(failed...)
+	}
 	killInside(path)
 	err := unix.Unmount(path, unix.MNT_DETACH)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {

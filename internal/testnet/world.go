@@ -1,6 +1,9 @@
 package testnet
 
-import "net/netip"
+import (
+	"net/netip"
+	"path/filepath"
+)
 
 // The addresses of a World, all from the ranges for documentation but for the
 // metadata services, which have the addresses that clouds give them.
@@ -33,13 +36,15 @@ const Uplink = "uplink0"
 type World struct {
 	Host     *NS
 	Internet *NS
-	t        T
+	// Pins is a directory for the namespaces that a program under test makes.
+	Pins string
+	t    T
 }
 
 // NewWorld makes a world.
 func NewWorld(t T) *World {
 	t.Helper()
-	w := &World{Host: New(t, "host"), Internet: New(t, "internet"), t: t}
+	w := &World{Host: New(t, "host"), Internet: New(t, "internet"), Pins: NewPins(t), t: t}
 	Connect(t,
 		Port{w.Host, Uplink, []string{HostAddr.String() + "/24", HostAddr6.String() + "/64"}},
 		Port{w.Internet, "eth0", []string{InternetAddr.String() + "/24", InternetAddr6.String() + "/64"}})
@@ -52,6 +57,22 @@ func NewWorld(t T) *World {
 	w.Host.Sysctl("net.ipv6.conf.all.forwarding", "1")
 	w.BridgeNetfilter(false)
 	return w
+}
+
+// NewPins makes a directory in which a program under test pins namespaces.
+func NewPins(t T) string {
+	t.Helper()
+	path, err := createDir("pins")
+	must(t, err, "directory of namespaces")
+	t.Cleanup(func() { must(t, discard(path), "remove %s", path) })
+	return path
+}
+
+// Pinned is a namespace that a program under test made.
+func (w *World) Pinned(name string) *NS {
+	n := FromPath(w.t, filepath.Join(w.Pins, name))
+	n.label = name
+	return n
 }
 
 // BridgeNetfilter tells whether iptables sees bridged frames. Docker turns it

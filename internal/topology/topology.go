@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
@@ -36,11 +37,41 @@ const (
 	RoleCandidate Role = "candidate"
 )
 
-// WirePrefix begins the name of every host end of an endpoint's veth pair. Firewall rules match it as a wildcard.
-const WirePrefix = "mcpw"
+// Names of links. The wires of a network, its bridge, its router and the inner end of its uplink lie in the network's own
+// namespace; only the outer end of the uplink, and an endpoint's container end until an engine moves it, lie on the host.
+const (
+	// WirePrefix begins the name of the network's end of every endpoint's veth pair, its wire. One ingress chain takes the
+	// frames of all of them by this prefix, where the kernel can.
+	WirePrefix = "mcpw"
+	// Router is the link by which the namespace's IP stack speaks to endpoints: it bears the bridge address. What comes out
+	// of it arrives at RouterPort, where a chain carries it to an endpoint.
+	Router     = "mcp-router"
+	RouterPort = "mcp-rport"
+	// UplinkPort is the namespace's end of the uplink.
+	UplinkPort = "mcp-uplink"
 
-// peerPrefix begins the name of the container end while it is still in the host's namespace.
-const peerPrefix = "mcpc"
+	peerPrefix   = "mcpc" // the container end while it is still in the host's namespace
+	uplinkPrefix = "mcpu" // the uplink of a network whose bridge's name on the host is another plugin's
+)
+
+// Packet marks (skb->mark) within a network's namespace. The ingress chains set one on what they hand to the router; the inet
+// table turns it into MarkPermitted, without which nothing is routed: each of the two tables alone leads nowhere.
+const (
+	MarkDenied    = 1 // to be refused
+	MarkEgress    = 2 // from a gateway, to be filtered
+	MarkPermitted = 4
+)
+
+// IsReserved reports whether a bridge cannot have a name, because another link in a network's namespace has it.
+func IsReserved(name string) bool {
+	return name == Router || name == RouterPort || name == UplinkPort || strings.HasPrefix(name, WirePrefix)
+}
+
+// Interface groups (IFLA_GROUP) of wires. A wire of no group is a server's.
+const (
+	GroupServer  = 0
+	GroupGateway = 2
+)
 
 // Network is one mcpnet network.
 type Network struct {
@@ -49,25 +80,57 @@ type Network struct {
 	Owner      Owner         `json:"owner"`
 	Bridge     string        `json:"bridge"`           // interface name
 	Subnet     netip.Prefix  `json:"subnet"`           // IPv4
-	BridgeAddr netip.Addr    `json:"bridgeAddr"`       // the host's address on the bridge
+	BridgeAddr netip.Addr    `json:"bridgeAddr"`       // the address of the network's router
 	IPRange    netip.Prefix  `json:"ipRange,omitzero"` // the part of Subnet the engine assigns from; zero if unknown
 	Policy     policy.Policy `json:"policy"`
-	// Adopted networks have a bridge and container interfaces that another CNI plugin made, and removes.
-	Adopted bool `json:"adopted,omitempty"`
+	// Chained networks have container interfaces that another CNI plugin made, and removes. Its bridge on the host has the
+	// name in Bridge.
+	Chained bool `json:"adopted,omitempty"`
 }
 
-// BridgePrefix is the host's address on the bridge with the subnet's prefix length.
-func (n Network) BridgePrefix() netip.Prefix {
+// Namespace is the name of the network's namespace, as `ip netns` shows it.
+func (n Network) Namespace() string { return n.Bridge }
+
+// HasUplink reports whether anything of the network goes beyond it. Where nothing does, the host has no link of it.
+func (n Network) HasUplink() bool { return !n.Policy.Egress.Off() }
+
+// Uplink is the name of the uplink on the host.
+func (n Network) Uplink() string {
+	if n.Chained {
+		return uplinkPrefix + digest(n.ID)[:11]
+	}
+	return n.Bridge
+}
+
+// RouterPrefix is the router's address with the subnet's prefix length.
+func (n Network) RouterPrefix() netip.Prefix {
 	return netip.PrefixFrom(n.BridgeAddr, n.Subnet.Bits())
 }
 
-// BridgeMAC is the hardware address of the bridge.
-func (n Network) BridgeMAC() HardwareAddr { return MACFor(n.ID, n.BridgeAddr) }
+// RouterMAC is the hardware address of the router.
+func (n Network) RouterMAC() HardwareAddr { return MACFor(n.ID, n.BridgeAddr) }
+
+// UplinkMACs are the hardware addresses of the uplink's ends, on the host and in the namespace: those of two link-local
+// addresses that no endpoint can have.
+func (n Network) UplinkMACs() (outer, inner HardwareAddr) {
+	return MACFor(n.ID, netip.AddrFrom4([4]byte{169, 254, 1, 1})), MACFor(n.ID, netip.AddrFrom4([4]byte{169, 254, 1, 2}))
+}
 
 // AskedFor reports whether an endpoint can hold the address only because somebody asked for it: the engine assigns
 // from IPRange, so an address outside was requested.
 func (n Network) AskedFor(a netip.Addr) bool {
 	return n.IPRange.IsValid() && !n.IPRange.Contains(a)
+}
+
+// Placed checks an endpoint's address.
+func (n Network) Placed(e Endpoint) error {
+	if !n.Subnet.Contains(e.IP) {
+		return fmt.Errorf("network %s: address %s is not in subnet %s", n.DisplayName(), e.IP, n.Subnet)
+	}
+	if e.IP == n.BridgeAddr {
+		return fmt.Errorf("network %s: address %s is the router's", n.DisplayName(), e.IP)
+	}
+	return nil
 }
 
 // DisplayName is the name that a user knows the network by, or a short id where it is not known yet.
@@ -90,12 +153,24 @@ type Endpoint struct {
 	Admission Admission    `json:"admission,omitzero"`  // whether its container keeps to the policy
 }
 
-// Wire is the name of the endpoint's host end: WirePrefix, the owner's letter and 10 hex digits of a hash of the
-// endpoint's id, 15 bytes in all (IFNAMSIZ-1). The name alone tells whose garbage a left-over is.
-func (e Endpoint) Wire() string { return OwnedWirePrefix(e.Owner) + digest(e.ID)[:10] }
+// Wire is the name of the endpoint's end in the network's namespace: WirePrefix and 11 hex digits of a hash of the endpoint's
+// id, 15 bytes in all (IFNAMSIZ-1).
+func (e Endpoint) Wire() string { return WirePrefix + digest(e.ID)[:11] }
+
+// LegacyWire is the name that the wire had in the host's namespace, which held wires before networks had namespaces: the owner's letter stands
+// behind the prefix.
+func (e Endpoint) LegacyWire() string { return WirePrefix + string(e.Owner[:1]) + digest(e.ID)[:10] }
 
 // Peer is the name of the container end before an engine moves and renames it.
-func (e Endpoint) Peer() string { return peerPrefix + string(e.Owner[:1]) + digest(e.ID)[:10] }
+func (e Endpoint) Peer() string { return peerPrefix + digest(string(e.Owner) + e.ID)[:11] }
+
+// Group is the interface group of the endpoint's wire.
+func (e Endpoint) Group() uint32 {
+	if e.Role == RoleGateway {
+		return GroupGateway
+	}
+	return GroupServer
+}
 
 // PortMAC is the hardware address of the host end. No frame is ever addressed to it.
 func (e Endpoint) PortMAC() HardwareAddr {
@@ -126,9 +201,6 @@ func (n Network) RequestedMAC(e Endpoint, asked string) (HardwareAddr, error) {
 	return HardwareAddr(mac), nil
 }
 
-// OwnedWirePrefix begins the names of all wires of an owner.
-func OwnedWirePrefix(o Owner) string { return WirePrefix + string(o[:1]) }
-
 // HardwareAddr is an Ethernet address that JSON carries in its usual text form.
 type HardwareAddr net.HardwareAddr
 
@@ -149,6 +221,35 @@ func (h *HardwareAddr) UnmarshalText(b []byte) error {
 	return err
 }
 
+// Mark says whose a link is. It is the link's alias (IFLA_IFALIAS), so that every store collects what it made itself, and
+// nothing else.
+type Mark struct {
+	Owner Owner
+	ID    string // of the network or the endpoint
+	Store string // identity of the store; empty in marks from before networks had namespaces
+}
+
+// markPrefix begins every alias of ours.
+const markPrefix = "mcpnet"
+
+// String is the alias.
+func (m Mark) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s", markPrefix, m.Owner, m.ID, m.Store))
+}
+
+// ParseMark reads an alias; ok is false for one that is not of ours.
+func ParseMark(alias string) (m Mark, ok bool) {
+	fields := strings.Fields(alias)
+	if len(fields) < 3 || len(fields) > 4 || fields[0] != markPrefix {
+		return Mark{}, false
+	}
+	m = Mark{Owner: Owner(fields[1]), ID: fields[2]}
+	if len(fields) == 4 {
+		m.Store = fields[3]
+	}
+	return m, true
+}
+
 // MACFor is the hardware address of an address on a network: locally administered, a byte of the network's id, then
 // the IPv4 address. A restarted gateway keeps it, so that neighbours' caches stay right.
 func MACFor(networkID string, a netip.Addr) HardwareAddr {
@@ -156,6 +257,9 @@ func MACFor(networkID string, a netip.Addr) HardwareAddr {
 	sum := sha256.Sum256([]byte(networkID))
 	return HardwareAddr{0x02, sum[0], v4[0], v4[1], v4[2], v4[3]}
 }
+
+// MACPrefix is how the addresses of MACFor begin, in the network: two bytes.
+func (n Network) MACPrefix() string { return MACFor(n.ID, netip.IPv4Unspecified()).String()[:len("02:00")] }
 
 // BridgeName is the interface name of a network that names none and is not the first: "mcp-" and 8 digits of its id.
 func BridgeName(networkID string) string { return "mcp-" + digest(networkID)[:8] }

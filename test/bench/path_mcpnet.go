@@ -7,9 +7,10 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -27,7 +28,7 @@ const gatewayID = "9a7e000000000000000000000000000000000000000000000000000000000
 type engineHost struct {
 	t      *testnet.Program
 	world  *testnet.World
-	engine *engine.Engine
+	engine *resident.Front
 }
 
 func newEngineHost(ctx context.Context, t *testnet.Program, onStep func(plan.Step)) *engineHost {
@@ -35,7 +36,7 @@ func newEngineHost(ctx context.Context, t *testnet.Program, onStep func(plan.Ste
 	dir, err := os.MkdirTemp("", "mcpnet-bench-")
 	must(t, err, "store")
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h.engine, err = engine.Open(ctx, engine.Config{StoreDir: dir, NetNS: h.world.Host.Path(), Owner: topology.OwnerDocker,
+	h.engine, err = resident.Open(ctx, resident.Config{StoreDir: dir, NetNS: h.world.Host.Path(), Pins: ns.HostPins(h.world.Pins), Owner: topology.OwnerDocker,
 		Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError})), OnStep: onStep})
 	must(t, err, "engine")
 	t.Cleanup(func() { h.engine.Close() })
@@ -53,7 +54,7 @@ func (h *engineHost) attach(ctx context.Context, p topology.Endpoint) (link stri
 		return "", err
 	}
 	a, err := h.engine.Join(ctx, networkID, p.ID)
-	return a.Interface, err
+	return a.Name, err
 }
 
 func (h *engineHost) attachServer(ctx context.Context, i int) (link string, err error) {

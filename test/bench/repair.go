@@ -79,7 +79,7 @@ func chains(h ns.Handle) (map[string]bool, error) {
 		return nil, err
 	}
 	defer f.Close()
-	state, err := f.Observe()
+	state, err := f.Observe(nil, nil)
 	names := map[string]bool{}
 	for _, family := range state.Chains {
 		for name := range family {
@@ -102,7 +102,7 @@ const (
 
 // flushAndWait follows the kernel's own notices, since to ask it again and again would slow down what is measured.
 func flushAndWait(h ns.Handle, missing map[string]bool) (time.Duration, error) {
-	fd, _ := h.FD()
+	fd := h.FD()
 	notices, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{Groups: 1 << (nftablesGroup - 1), NetNS: fd})
 	if err != nil {
 		return 0, err

@@ -39,25 +39,25 @@ func (s *stopwatch) total() (sum time.Duration, each map[string]time.Duration) {
 }
 
 func stepName(s plan.Step) string {
-	switch s.(type) {
+	switch s.Action.(type) {
 	case plan.AddWire:
 		return "make the veth pair and its settings"
 	case plan.AddGuard:
-		return "one nftables transaction: chain, rules, elements"
+		return "one nftables transaction"
 	case plan.SetUp:
 		return "bring the wire up"
 	case plan.DropGuard:
-		return "one nftables transaction: elements and chain gone"
+		return "one nftables transaction: elements gone"
 	case plan.DeleteLink:
 		return "look whether the link is gone"
 	}
-	return fmt.Sprintf("%T", s)
+	return fmt.Sprintf("%T", s.Action)
 }
 
 // attachSteps and detachSteps are the steps in their order.
 var (
-	attachSteps = []plan.Step{plan.AddWire{}, plan.AddGuard{}, plan.SetUp{}}
-	detachSteps = []plan.Step{plan.DeleteLink{}, plan.DropGuard{}}
+	attachSteps = []plan.Step{{Action: plan.AddWire{}}, {Action: plan.AddGuard{}}, {Action: plan.SetUp{}}}
+	detachSteps = []plan.Step{{Action: plan.DeleteLink{}}, {Action: plan.DropGuard{}}}
 )
 
 // steps attaches and detaches in this process, beside few and many endpoints in turns.

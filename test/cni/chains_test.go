@@ -1,13 +1,16 @@
 package cni
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcpnet/mcpnet/internal/testcni"
 )
@@ -22,7 +25,8 @@ func chainRows() []row {
 		{name: "chain: without a plugin before", only: isChained, run: chainFirst},
 		{name: "chain: with ipam behind a plugin that made the interface", only: isChained, run: chainIPAM},
 		{name: "chain: another bridge than the plugin's before", only: isChained, run: chainOtherBridge},
-		{name: "chain: before the plugins firewall and tuning", only: isChained, version: "1.0.0", run: chainBefore},
+		{name: "chain: before the plugins firewall, portmap and tuning", only: hasPolicy, version: "1.0.0", run: chainBefore},
+		{name: "chain: before the plugin firewall with an ingress policy", only: hasPolicy, version: "1.0.0", run: chainIngress},
 	}
 	for name, says := range map[string]string{"gone": "gone", "file": "not a network namespace", "host": "host's own"} {
 		rows = append(rows, row{name: "chain: a namespace that is: " + name, only: isChained, run: func(l *lab) { l.chainNetns(name, says) }})
@@ -64,10 +68,12 @@ func chainPassesOn(l *lab) {
 	l.succeeds(err, "ADD")
 	var got current.Result
 	l.succeeds(json.Unmarshal(out, &got), "ADD: %s", out)
-	l.want(len(got.Interfaces) == len(prev.Interfaces), "interfaces: %v instead of %v", got.Interfaces, prev.Interfaces)
+	// The host end is in the network's namespace now, and no interface of the host or the container.
+	want := slices.Concat(prev.Interfaces[:1], prev.Interfaces[2:])
+	l.want(cmp.Equal(got.Interfaces, want), "interfaces: %v instead of %v", got.Interfaces, want)
 	l.want(contains(string(out), "02:00:00:00:00:99"), "an interface of the plugins before is missing: %s", out)
 	l.want(got.DNS.Domain == "example.org", "dns of the plugins before: %+v", got.DNS)
-	l.want(got.Interfaces[2].Name == "eth0" && got.Interfaces[2].Mac == prev.Interfaces[2].Mac, "the container's interface: %v, was %v", got.Interfaces[2], prev.Interfaces[2])
+	l.want(len(got.IPs) == 1 && got.IPs[0].Interface != nil && *got.IPs[0].Interface == 1, "the address is not the container's: %v", got.IPs)
 	_, err = l.bare("DEL", c.call(), entry{"prevResult": got})
 	l.succeeds(err, "DEL")
 	l.last(c.call())
@@ -145,18 +151,48 @@ func chainOtherBridge(l *lab) {
 	l.refused(l.turnedDown(n, c.call()), types.ErrInvalidNetworkConfig, "ADD", networkName, "br-other", "cni-conf")
 }
 
-// chainBefore: the usual plugins behind it take its result.
+// chainBefore: the usual plugins behind it take its result, in every verb.
 func chainBefore(l *lab) {
-	list := append(l.s.list(), entry{"type": "firewall"}, entry{"type": "tuning", "mtu": 1400})
+	list := append(l.s.list(), entry{"type": "portmap", "capabilities": entry{"portMappings": true}, "snat": true},
+		entry{"type": "firewall"}, entry{"type": "tuning", "mtu": 1400})
 	n := l.MustNetwork(conflist(l.t, l.version, list))
+	a, b := l.container(), l.container()
+	gateway := l.add(n, a, with(withIP(a.call(), gatewayAddr), "portMappings", ports()))
+	server := l.add(n, b, b.call())
+	l.listen(gateway)
+	l.succeeds(l.reaches(server, gateway), "traffic")
+	for _, m := range []member{server, gateway} {
+		l.want(m.Link("eth0").Attrs().MTU == 1400, "%s: tuning set no mtu", m.id)
+		if !l.s.chained { // the bridge plugin's own CHECK fails in a chain
+			l.succeeds(n.Check(context.Background(), m.call), "CHECK through the list of %s", m.id)
+		}
+		l.succeeds(l.tryDel(n, m.call), "DEL")
+	}
+	l.flushFilter()
+}
+
+// flushFilter removes what those plugins leave: chains without rules of a container.
+func (l *lab) flushFilter() {
+	for _, table := range []string{"filter", "nat"} {
+		l.NS.Run("nft", "flush", "table", "ip", table)
+		l.NS.Run("nft", "delete", "table", "ip", table)
+	}
+}
+
+// chainIngress: the plugin takes the result's first interface for the network's bridge on the host.
+func chainIngress(l *lab) {
+	n := l.MustNetwork(conflist(l.t, l.version, append(l.s.list(), entry{"type": "firewall", "ingressPolicy": "same-bridge"})))
 	a, b := l.container(), l.container()
 	gateway, server := l.add(n, a, withIP(a.call(), gatewayAddr)), l.add(n, b, b.call())
 	l.listen(gateway)
 	l.succeeds(l.reaches(server, gateway), "traffic")
+	rules := l.NS.Run("iptables", "-w", "-S")
+	l.want(contains(rules, "-i "+l.s.bridge+" "), "no rule of the network's interface %s: %s", l.s.bridge, rules)
+	l.want(!contains(rules, "eth0"), "a rule of the host's names an interface of the container: %s", rules)
 	for _, m := range []member{server, gateway} {
 		l.succeeds(l.tryDel(n, m.call), "DEL")
 	}
-	l.NS.Run("nft", "flush", "table", "ip", "filter") // the firewall plugin leaves its chains
+	l.NS.Run("nft", "flush", "table", "ip", "filter")
 	l.NS.Run("nft", "delete", "table", "ip", "filter")
 }
 

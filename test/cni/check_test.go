@@ -4,10 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
 func contains(text, part string) bool { return strings.Contains(text, part) }
@@ -22,32 +25,73 @@ func (l *lab) until(what string, done func() bool) {
 	}
 }
 
-// wires are the host ends of containers' interfaces.
-func wires(l *lab) []string {
+// atWires runs f with the namespace in which the other ends of containers' interfaces are: the network's own, or the host's
+// where a plugin makes no namespace. It does not where that is gone.
+func (l *lab) atWires(f func(*testnet.NS)) {
 	l.t.Helper()
-	links, err := l.NS.Handle().LinkList()
-	if err != nil {
-		l.t.Fatalf("links: %v", err)
+	switch {
+	case !l.s.guards:
+		f(l.NS)
+	case slices.Contains(l.pinned(), l.s.bridge):
+		l.in(l.s.bridge, f)
 	}
-	var names []string
-	for _, link := range links {
-		if link.Type() == "veth" {
-			names = append(names, link.Attrs().Name)
+}
+
+// wires are the other ends of containers' interfaces. The host has some until a plugin takes them, and an uplink, which is
+// none.
+func wires(l *lab) (names []string) {
+	l.t.Helper()
+	own := func(ns *testnet.NS) {
+		links, err := ns.Handle().LinkList()
+		if err != nil {
+			l.t.Fatalf("links: %v", err)
 		}
+		for _, link := range links {
+			name := link.Attrs().Name
+			if link.Type() == "veth" && !isUplink(l, name) && !strings.HasPrefix(name, "mcp-") {
+				names = append(names, name)
+			}
+		}
+	}
+	own(l.NS)
+	if l.s.guards {
+		l.atWires(own)
 	}
 	return names
 }
 
-// wire is the host end of an attachment, by its result.
-func (m member) wire(l *lab) string {
+func isUplink(l *lab, name string) bool {
+	return l.s.guards && (name == l.s.bridge || strings.HasPrefix(name, "mcpu"))
+}
+
+// wire is the other end of an attachment's interface, by the kernel's own links.
+func (m member) wire(l *lab, ns *testnet.NS) string {
 	l.t.Helper()
-	for _, i := range m.result.Interfaces {
-		if link, err := l.NS.Handle().LinkByName(i.Name); i.Sandbox == "" && err == nil && link.Type() == "veth" {
-			return i.Name
-		}
+	inside := m.Link(m.call.IfName)
+	found, err := ns.Handle().LinkByIndex(inside.Attrs().ParentIndex)
+	if err != nil || found.Type() != "veth" || found.Attrs().ParentIndex != inside.Attrs().Index {
+		l.t.Fatalf("%s: no wire: %v", m.id, err)
 	}
-	l.t.Fatalf("the result names no host end: %v", m.result.Interfaces)
-	return ""
+	return found.Attrs().Name
+}
+
+// wireSet sets something of an attachment's wire, as `ip link set` does.
+func (l *lab) wireSet(m member, args ...string) {
+	l.t.Helper()
+	l.atWires(func(ns *testnet.NS) { ns.Run("ip", append([]string{"link", "set", m.wire(l, ns)}, args...)...) })
+}
+
+// noRules takes away everything that nftables knows of an attachment's wire: the rules of its chain, where it has one, and
+// the elements that name it by its index.
+func (l *lab) noRules(m member) {
+	l.t.Helper()
+	l.atWires(func(ns *testnet.NS) {
+		wire := m.wire(l, ns)
+		_, _ = ns.Output("nft", "flush", "chain", "netdev", "mcpnet", "in-"+wire)
+		if err := dropElements(ns.Path(), ns.Link(wire).Attrs().Index); err != nil {
+			l.t.Fatalf("elements of %s: %v", wire, err)
+		}
+	})
 }
 
 // loss is something of an attachment that goes missing.
@@ -61,22 +105,32 @@ type loss struct {
 }
 
 var losses = []loss{
-	{name: "all nftables rules", only: hasRules, says: "nftables", lose: func(l *lab, _ member) { l.NS.Run("nft", "flush", "ruleset") }},
-	{name: "the server's own rules", only: hasRules, says: "guard", lose: func(l *lab, m member) {
-		l.NS.Run("nft", "flush", "chain", "netdev", "mcpnet", "in-"+m.wire(l))
+	{name: "all nftables rules", only: hasRules, says: "nftables", lose: func(l *lab, _ member) {
+		l.atWires(func(ns *testnet.NS) { ns.Run("nft", "flush", "ruleset") })
 	}},
-	{name: "the gateway's own rules", only: hasRules, gateway: true, says: "guard", lose: func(l *lab, m member) {
-		l.NS.Run("nft", "flush", "chain", "netdev", "mcpnet", "in-"+m.wire(l))
+	{name: "the server's own rules", only: hasRules, says: "anti-spoof", lose: func(l *lab, m member) {
+		l.noRules(m)
 	}},
-	{name: "the wire", says: "", lose: func(l *lab, m member) { l.NS.Run("ip", "link", "del", m.wire(l)) }},
-	{name: "the wire is down", only: hasRules, says: "up", lose: func(l *lab, m member) { l.NS.Run("ip", "link", "set", m.wire(l), "down") }},
+	{name: "the gateway's own rules", only: hasRules, gateway: true, says: "anti-spoof", lose: func(l *lab, m member) {
+		l.noRules(m)
+	}},
+	{name: "the wire", says: "", lose: func(l *lab, m member) { l.atWires(func(ns *testnet.NS) { ns.Run("ip", "link", "del", m.wire(l, ns)) }) }},
+	{name: "the wire is down", only: hasRules, says: "down", lose: func(l *lab, m member) { l.wireSet(m, "down") }},
 	{name: "a server's wire is on a bridge", only: hasRules, says: "bridge", lose: func(l *lab, m member) {
-		l.NS.Run("ip", "link", "set", m.wire(l), "master", l.s.bridge)
+		l.wireSet(m, "master", l.s.bridge)
 	}},
 	{name: "a gateway's wire is off its bridge", gateway: true, says: "bridge", lose: func(l *lab, m member) {
-		l.NS.Run("ip", "link", "set", m.wire(l), "nomaster")
+		l.wireSet(m, "nomaster")
 	}},
-	{name: "the bridge's address", only: isMain, says: "bridge", lose: func(l *lab, _ member) { l.NS.Run("ip", "addr", "flush", "dev", l.s.bridge) }},
+	{name: "the router's address", only: hasRules, says: "router", lose: func(l *lab, _ member) {
+		l.atWires(func(ns *testnet.NS) { ns.Run("ip", "addr", "flush", "dev", "mcp-router") })
+	}},
+	{name: "a gateway's rules on the host", only: hasRules, gateway: true, says: "uplink", lose: func(l *lab, _ member) {
+		l.NS.Run("nft", "delete", "table", "inet", "mcpnet")
+	}},
+	{name: "a gateway's uplink", only: hasRules, gateway: true, says: "uplink", lose: func(l *lab, _ member) {
+		l.atWires(func(ns *testnet.NS) { ns.Run("ip", "link", "del", "mcp-uplink") })
+	}},
 	{name: "the container's interface", says: "eth0", lose: func(_ *lab, m member) {
 		m.Run("ip", "link", "set", "eth0", "name", "elsewhere")
 	}, mend: func(m member) {

@@ -41,8 +41,12 @@ func newCNITool(l *lab) cnitool {
 
 func (c cnitool) run(verb string, of *container, env ...string) (string, error) {
 	c.t.Helper()
-	cmd := c.NS.Command("unshare", "--mount", "sh", "-c", `mount --bind "$0" /var/lib && exec "$@"`, c.varLib, c.program, verb, networkName, of.Path())
-	cmd.Env = append(os.Environ(), "NETCONFPATH="+c.confDir, "CNI_PATH="+strings.Join(c.Path, ":"), "MCPNET_STORE="+c.Store())
+	// What is mounted over /var/lib stays in here, and the namespaces that the plugin pins do not.
+	cmd := c.NS.Command("unshare", "--mount", "--propagation", "unchanged", "sh", "-c",
+		`mount --make-private "$(stat -c %m /var/lib)" && mount --bind "$0" /var/lib && exec "$@"`,
+		c.varLib, c.program, verb, networkName, of.Path())
+	cmd.Env = append(os.Environ(), "NETCONFPATH="+c.confDir, "CNI_PATH="+strings.Join(c.Path, ":"), "MCPNET_STORE="+c.Store(),
+		"MCPNET_NETNS="+c.Pins)
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.Output()
 	var ended *exec.ExitError

@@ -4,8 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/testcni"
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
 // gcRows: libcni first sends DEL for what its cache knows; these rows wipe the cache, so that the plugins' own GC shows.
@@ -94,27 +97,59 @@ func gcOldKey(l *lab) {
 	l.succeeds(l.check(server), "CHECK of one that lives")
 }
 
+// gcGarbage: in the network's namespace whatever belongs to no endpoint goes, since nobody else has anything there. What
+// looks like mcpnet's elsewhere is another's.
 func gcGarbage(l *lab) {
 	gateway, server := l.gateway(), l.server()
-	garbage := func(name, alias string) {
-		foreign(l.NS, name)
-		if err := l.NS.Handle().LinkSetAlias(l.NS.Link(name), alias); err != nil {
+	garbage := func(ns *testnet.NS, name, alias string) {
+		foreign(ns, name)
+		if err := ns.Handle().LinkSetAlias(ns.Link(name), alias); err != nil {
 			l.t.Fatalf("%s: %v", name, err)
 		}
 	}
-	garbage("mcpwc0123456789", "mcpnet cni deadbeef")
-	garbage("mcpwd0123456789", "mcpnet docker deadbeef")
-	l.NS.Run("nft", "add", "chain", "netdev", "mcpnet", "in-mcpwcfedcba9876")
-	l.NS.Run("nft", "add", "chain", "netdev", "mcpnet", "in-mcpwdfedcba9876")
+	l.succeeds(l.net.GC(context.Background(), gateway.call, server.call), "GC of nothing")
+	before := l.state()
+	l.atWires(func(ns *testnet.NS) {
+		garbage(ns, "mcpw0123456789a", "mcpnet cni deadbeef cafe")
+		foreign(ns, "mcpw123456789ab")
+		ns.Run("nft", "add", "chain", "netdev", "mcpnet", "in-mcpwfedcba98765")
+	})
+	garbage(l.NS, "mcpwd0123456789", "mcpnet docker deadbeef")
+	garbage(l.NS, "mcpw0123456789a", "mcpnet cni deadbeef cafe")
+	l.elsewhere("mcp-docker", "mcpnet docker deadbeef cafe")
+	l.elsewhere("mcp-other", "mcpnet cni deadbeef cafe")
 	l.succeeds(l.net.GC(context.Background(), gateway.call, server.call), "GC")
-	state, rules := l.state(), l.NS.Run("nft", "list", "chains")
-	l.want(!state["link mcpwc0123456789"], "a wire of nobody's is still there")
-	l.want(state["link mcpwd0123456789"], "a wire of another owner is gone")
-	l.want(!contains(rules, "in-mcpwcfedcba9876"), "a chain of nobody's is still there")
-	l.want(contains(rules, "in-mcpwdfedcba9876"), "a chain of another owner is gone")
+	state := l.state()
+	for _, kept := range []string{"link mcpwd0123456789", "link mcpw0123456789a", "namespace mcp-docker", "namespace mcp-other"} {
+		l.want(state[kept], "another's is gone: %s", kept)
+		for object := range state {
+			if object == kept || strings.HasPrefix(object, strings.TrimPrefix(kept, "namespace ")+": ") {
+				delete(state, object)
+			}
+		}
+	}
+	l.same(before, state, "after GC")
 	l.succeeds(l.reaches(server, gateway), "traffic of those that live")
-	l.NS.Run("ip", "link", "del", "mcpwd0123456789")
-	l.NS.Run("nft", "delete", "chain", "netdev", "mcpnet", "in-mcpwdfedcba9876")
+	for _, link := range []string{"mcpwd0123456789", "mcpw0123456789a"} {
+		l.NS.Run("ip", "link", "del", link)
+	}
+	for _, name := range []string{"mcp-docker", "mcp-other"} {
+		l.succeeds(ns.HostPins(l.Pins).Remove(name), "remove %s", name)
+	}
+}
+
+// elsewhere makes a namespace of another store's: its bridge has a mark.
+func (l *lab) elsewhere(name, mark string) {
+	l.t.Helper()
+	if err := ns.HostPins(l.Pins).Create(name, func(ns.Handle) error { return nil }); err != nil {
+		l.t.Fatalf("%v", err)
+	}
+	l.in(name, func(ns *testnet.NS) {
+		foreign(ns, name)
+		if err := ns.Handle().LinkSetAlias(ns.Link(name), mark); err != nil {
+			l.t.Fatalf("%s: %v", name, err)
+		}
+	})
 }
 
 // gcError: what can be removed is, and the error is reported.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/testcni"
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
 )
 
 // lab is a host of its own for one row on one subject.
@@ -51,8 +53,27 @@ func newLab(t *testing.T, s subject, version string) *lab {
 	}
 	l := &lab{Host: testcni.New(t, testnet.New(t, "host")), t: t, s: s, version: version}
 	l.net = l.network()
+	if s.older {
+		l.olderKernel()
+	}
 	l.before = l.state()
 	return l
+}
+
+// olderKernel has the plugin take the kernel for an older one: it keeps what it found of the kernel until the next boot.
+func (l *lab) olderKernel() {
+	l.t.Helper()
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(l.Store(), "cni"), 0o700)
+	}
+	if err == nil {
+		text := strings.TrimSpace(string(boot)) + " prefix=false"
+		err = os.WriteFile(filepath.Join(l.Store(), "cni", "fact-kernel"), []byte(text), 0o600)
+	}
+	if err != nil {
+		l.t.Fatalf("older kernel: %v", err)
+	}
 }
 
 // network is the subject's network with changes to its configuration.
@@ -371,4 +392,24 @@ func (l *lab) refused(err error, code uint, what string, says ...string) {
 	for _, s := range says {
 		l.want(strings.Contains(text, s), "%s: the message does not say %q: %s", what, s, text)
 	}
+}
+
+// answer is how a connection of a container's fails, within the time that an answer may take (P11).
+func answer(from member, to string) (says string) {
+	began := time.Now()
+	err := from.Do(func() error {
+		conn, err := net.DialTimeout("tcp4", to, 3*time.Second)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	if took := time.Since(began); took > leak.AnswerLimit {
+		return fmt.Sprintf("answered after %v", took)
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return fmt.Sprint(err)
 }

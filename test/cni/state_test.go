@@ -1,6 +1,8 @@
 package cni
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -14,30 +16,64 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// state is everything that a plugin could leave on a host, one line for each object.
+// state is everything that a plugin could leave on a host, one line for each object. What lies in a network's namespace
+// has its name in front.
 type state map[string]bool
 
 // state reads it.
 func (l *lab) state() state {
 	l.t.Helper()
 	s := state{}
-	links, err := l.NS.Handle().LinkList()
-	if err != nil {
-		l.t.Fatalf("links: %v", err)
-	}
-	for _, link := range links {
-		s["link "+link.Attrs().Name] = true
-	}
-	if err := l.rules(s); err != nil {
-		l.t.Fatalf("nftables: %v", err)
+	l.objects(s, "", l.NS)
+	for _, name := range l.pinned() {
+		s["namespace "+name] = true
+		l.in(name, func(ns *testnet.NS) { l.objects(s, name+": ", ns) })
 	}
 	for _, command := range legacySave() {
 		s.saved(command, l.NS.Run(command))
 	}
 	l.files(s)
 	return s
+}
+
+// objects takes the links and the rules of one namespace.
+func (l *lab) objects(s state, where string, ns *testnet.NS) {
+	l.t.Helper()
+	links, err := ns.Handle().LinkList()
+	if err != nil {
+		l.t.Fatalf("%slinks: %v", where, err)
+	}
+	for _, link := range links {
+		s[where+"link "+link.Attrs().Name] = true
+	}
+	if err := ruleset(s, where, ns.Path()); err != nil {
+		l.t.Fatalf("%snftables: %v", where, err)
+	}
+}
+
+// pinned are the names of the namespaces that the plugin has made.
+func (l *lab) pinned() (names []string) {
+	l.t.Helper()
+	entries, err := os.ReadDir(l.Pins)
+	if err != nil {
+		l.t.Fatalf("namespaces: %v", err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// in runs f with a namespace that the plugin has made, and lets go of it: an open socket would keep it from ending.
+func (l *lab) in(name string, f func(*testnet.NS)) {
+	l.t.Helper()
+	while := &life{T: l.t}
+	defer while.end()
+	f(testnet.FromPath(while, filepath.Join(l.Pins, name)))
 }
 
 // legacySave are the commands that show what nft does not see, on a host whose iptables is the old one.
@@ -54,17 +90,52 @@ var (
 	builtInChains = []string{"INPUT", "OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING"}
 )
 
-// rules takes nftables' tables, chains and sets, and the rules in iptables' tables.
-func (l *lab) rules(s state) error {
-	f, err := os.Open(l.NS.Path())
+// openRules connects to nftables in a namespace. Old versions of the nft command do not come back from listing a chain for
+// devices of a prefix.
+func openRules(path string) (*nftables.Conn, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
-	c, err := nftables.New(nftables.WithNetNSFd(int(f.Fd())))
+	return nftables.New(nftables.WithNetNSFd(int(f.Fd())), nftables.AsLasting())
+}
+
+// dropElements takes the elements of sets and maps away whose keys begin with the index of a link.
+func dropElements(path string, index int) error {
+	c, err := openRules(path)
 	if err != nil {
 		return err
 	}
+	defer c.CloseLasting()
+	listed, err := c.GetSets(&nftables.Table{Family: nftables.TableFamilyNetdev, Name: "mcpnet"})
+	if err != nil {
+		return err
+	}
+	for _, set := range listed {
+		elements, err := c.GetSetElements(set)
+		if err != nil {
+			return err
+		}
+		for _, e := range elements {
+			if !bytes.HasPrefix(e.Key, binary.NativeEndian.AppendUint32(nil, uint32(index))) {
+				continue
+			}
+			if err := c.SetDeleteElements(set, []nftables.SetElement{{Key: e.Key, Val: e.Val}}); err != nil {
+				return err
+			}
+		}
+	}
+	return c.Flush()
+}
+
+// ruleset takes nftables' tables, chains and sets with what is in them, and the rules in iptables' tables.
+func ruleset(s state, where, path string) error {
+	c, err := openRules(path)
+	if err != nil {
+		return err
+	}
+	defer c.CloseLasting()
 	chains, err := c.ListChains()
 	if err != nil {
 		return err
@@ -75,20 +146,16 @@ func (l *lab) rules(s state) error {
 	}
 	for _, t := range tables {
 		if !ofIPTables(t) {
-			s[tableName(t)] = true
+			s[where+tableName(t)] = true
 		}
-		sets, err := c.GetSets(t)
-		if err != nil {
+		if err := sets(c, s, where, t); err != nil {
 			return fmt.Errorf("sets of %s: %w", tableName(t), err)
-		}
-		for _, set := range sets {
-			s[tableName(t)+": set "+set.Name] = true
 		}
 	}
 	for _, chain := range chains {
 		own := ofIPTables(chain.Table)
 		if !own || !slices.Contains(builtInChains, chain.Name) {
-			s[tableName(chain.Table)+": chain "+chain.Name] = true
+			s[where+tableName(chain.Table)+": chain "+chain.Name] = true
 		}
 		if !own {
 			continue
@@ -98,7 +165,30 @@ func (l *lab) rules(s state) error {
 			return fmt.Errorf("rules of %s, chain %s: %w", tableName(chain.Table), chain.Name, err)
 		}
 		for i := range rules {
-			s[fmt.Sprintf("%s: chain %s: rule %d", tableName(chain.Table), chain.Name, i)] = true
+			s[fmt.Sprintf("%s%s: chain %s: rule %d", where, tableName(chain.Table), chain.Name, i)] = true
+		}
+	}
+	return nil
+}
+
+// sets takes a table's sets and maps, and the elements that no rule puts there.
+func sets(c *nftables.Conn, s state, where string, of *nftables.Table) error {
+	listed, err := c.GetSets(of)
+	if err != nil {
+		return err
+	}
+	for _, set := range listed {
+		name := fmt.Sprintf("%s%s: set %s", where, tableName(of), set.Name)
+		s[name] = true
+		if set.Dynamic {
+			continue
+		}
+		elements, err := c.GetSetElements(set)
+		if err != nil {
+			return err
+		}
+		for _, e := range elements {
+			s[fmt.Sprintf("%s: element %x", name, e.Key)] = true
 		}
 	}
 	return nil
@@ -122,8 +212,9 @@ func (s state) saved(command, listed string) {
 
 // files takes mcpnet's documents and host-local's addresses.
 func (l *lab) files(s state) {
-	_ = filepath.WalkDir(filepath.Join(l.Store(), "v2"), func(path string, _ fs.DirEntry, err error) error {
-		if rel, failed := filepath.Rel(l.Store(), path); err == nil && failed == nil && rel != "v2" {
+	documents := filepath.Join(l.Store(), "cni", "v2")
+	_ = filepath.WalkDir(documents, func(path string, _ fs.DirEntry, err error) error {
+		if rel, failed := filepath.Rel(documents, path); err == nil && failed == nil && rel != "." {
 			s["document "+rel] = true
 		}
 		return nil

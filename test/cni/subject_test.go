@@ -21,6 +21,7 @@ type subject struct {
 	policy   bool     // it has mcpnet's configuration and errors
 	chained  bool     // another plugin of the list makes the interface
 	undoes   bool     // a failing ADD leaves nothing, before the DEL that a runtime has to send
+	older    bool     // it works as on a kernel without chains for devices of a prefix (before Linux 6.16)
 	survives bool     // a DEL without the namespace's path takes the interface out of a living container
 
 	deviates []deviation
@@ -143,13 +144,20 @@ func referenceBridge(routes ...any) entry {
 
 var mcpnetVersions = []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"}
 
+func mainList() []entry {
+	return []entry{{"type": "mcpnet", "bridge": "mcp-secure", "policy": mcpnetPolicy(), "capabilities": capabilities(), "ipam": hostLocal(nil)}}
+}
+
 var subjects = []subject{
 	{
 		name: "main", plugin: "mcpnet", supports: mcpnetVersions, bridge: "mcp-secure",
 		guards: true, policy: true, undoes: true, survives: true,
-		list: func() []entry {
-			return []entry{{"type": "mcpnet", "bridge": "mcp-secure", "policy": mcpnetPolicy(), "capabilities": capabilities(), "ipam": hostLocal(nil)}}
-		},
+		list: mainList,
+	},
+	{
+		name: "main, older kernel", plugin: "mcpnet", supports: mcpnetVersions, bridge: "mcp-secure",
+		guards: true, policy: true, undoes: true, survives: true, older: true,
+		list: mainList,
 	},
 	{
 		name: "chained", plugin: "mcpnet", supports: mcpnetVersions, bridge: "cni-conf", keeps: []string{"cni-conf"},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
 )
 
 // attempt is one thing that a container tries.
@@ -51,8 +52,11 @@ func (s *scene) attempts() []attempt {
 			probe: http(s.address("mcp-demo-server-b", secureNet) + serverPort)},
 		{what: "server → gateway, another port", probe: http(gatewayAddr + ":9090"),
 			control: http(gatewayPlain + ":9090")},
+		{what: "server → gateway, UDP", probe: udp(gatewayAddr + ":8080"), control: udp(gatewayPlain + ":8080")},
 		{what: "server → the other server", probe: http(s.address("mcp-demo-server-b", secureNet) + serverPort),
 			control: http(s.address("mcp-demo-plain-b", plainNet) + serverPort)},
+		{what: "server → the other server, UDP", probe: udp(s.address("mcp-demo-server-b", secureNet) + serverPort),
+			control: udp(s.address("mcp-demo-plain-b", plainNet) + serverPort)},
 		{what: "server → container of another network", probe: http(s.address("mcp-demo-plain-b", plainNet) + serverPort),
 			control: http(s.address("mcp-demo-plain-b", plainNet) + serverPort)},
 		{what: "server → host, at the bridge", probe: http(bridgeAddr + hostPort), control: http(plainBridge + hostPort)},
@@ -82,6 +86,7 @@ func outside() []attempt {
 }
 
 func http(target string) [2]string { return [2]string{"http", target} }
+func udp(target string) [2]string  { return [2]string{"udp", target} }
 func dns(name string) [2]string    { return [2]string{"dns", name} }
 
 // run makes the attempts one after the other, so that each has the time it
@@ -96,6 +101,9 @@ func (s *scene) run(ctx context.Context, attempts []attempt) ([]result, error) {
 			a.from = server
 		}
 		seen, err := s.try(a.from, a.probe)
+		if err == nil && seen.Took > leak.AnswerLimit { // the machine may have been busy
+			seen, err = s.try(a.from, a.probe)
+		}
 		if err != nil {
 			return nil, err
 		}

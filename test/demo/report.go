@@ -6,10 +6,9 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
-)
 
-// answerLimit is what a denied attempt may take at most.
-const answerLimit = 4 * time.Second
+	"github.com/mcpnet/mcpnet/test/leak"
+)
 
 // report prints the table.
 func report(w io.Writer, results []result) {
@@ -55,7 +54,7 @@ func (r result) problem() error {
 	case r.control != nil && !r.control.Answered:
 		return fmt.Errorf("%s: proves nothing, on a plain bridge it fails too: %s", r.what, r.control.Detail)
 	// How long a name takes is up to Docker's resolver, not to the kernel.
-	case !r.answers && r.probe[0] != "dns" && r.seen.Took > answerLimit:
+	case !r.answers && r.probe[0] != "dns" && r.seen.Took > leak.AnswerLimit:
 		return fmt.Errorf("%s: answered only after %v", r.what, r.seen.Took)
 	}
 	return nil

@@ -6,8 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/internal/report"
 )
 
 // TestAdmission: where the policy is enforced, whoever has another way out or holds more is refused or passes nothing, with
@@ -22,12 +21,12 @@ func TestAdmission(t *testing.T) {
 			t.Helper()
 			l.run(name, "exec sleep 1000", append([]string{"--network", "mcp-secure"}, args...)...)
 			l.reaches(name, "172.20.0.100:8080")
-			l.endpoint(name, func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
+			l.endpoint(name, func(p report.Endpoint) bool { return p.Admission.State == conforms && !p.Quarantined })
 		}
 		keptOut := func(reason, name string, args ...string) {
 			t.Helper()
 			l.run(name, "exec sleep 1000", append([]string{"--network", "mcp-secure"}, args...)...)
-			p := l.endpoint(name, func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Violates })
+			p := l.endpoint(name, func(p report.Endpoint) bool { return p.Admission.State == violates })
 			if !p.Quarantined || !strings.Contains(p.Admission.Reason, reason) {
 				t.Errorf("%s: %+v, want %q", name, p, reason)
 			}
@@ -40,7 +39,7 @@ func TestAdmission(t *testing.T) {
 		letIn("by-hand", hard...)
 		id := l.MustDocker("network", "inspect", "--format", "{{.Id}}", "mcp-secure")
 		l.run("by-id", "exec sleep 1000", with("--network", id[:12], "--ip", "172.20.0.60")...)
-		l.endpoint("by-id", func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
+		l.endpoint("by-id", func(p report.Endpoint) bool { return p.Admission.State == conforms && !p.Quarantined })
 		letIn("by-hand-2", with("--cap-add", "NET_BIND_SERVICE")...)
 		keptOut("--runtime mcpnet", "plain")
 		keptOut("may gain privileges", "half", "--cap-drop", "ALL")
@@ -50,21 +49,21 @@ func TestAdmission(t *testing.T) {
 
 		// A second door, opened later and closed again.
 		l.MustDocker("network", "connect", "other", "runtime")
-		p := l.endpoint("runtime", func(p engine.EndpointStatus) bool { return p.Quarantined })
+		p := l.endpoint("runtime", func(p report.Endpoint) bool { return p.Quarantined })
 		if !strings.Contains(p.Admission.Reason, "also on other") {
 			t.Errorf("second network: %+v", p)
 		}
 		l.denied("runtime", "172.20.0.100:8080")
 		l.MustDocker("network", "disconnect", "other", "runtime")
-		l.endpoint("runtime", func(p engine.EndpointStatus) bool { return !p.Quarantined })
+		l.endpoint("runtime", func(p report.Endpoint) bool { return !p.Quarantined })
 		l.reaches("runtime", "172.20.0.100:8080")
 
 		// Elsewhere first, then here: the runtime's word goes with the container.
 		l.run("mover", "exec sleep 1000", "--network", "other", "--runtime", "mcpnet")
 		l.MustDocker("network", "connect", "mcp-secure", "mover")
-		l.endpoint("mover", func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Violates && p.Quarantined })
+		l.endpoint("mover", func(p report.Endpoint) bool { return p.Admission.State == violates && p.Quarantined })
 		l.MustDocker("network", "disconnect", "other", "mover")
-		l.endpoint("mover", func(p engine.EndpointStatus) bool { return !p.Quarantined })
+		l.endpoint("mover", func(p report.Endpoint) bool { return !p.Quarantined })
 		l.reaches("mover", "172.20.0.100:8080")
 		l.MustDocker("rm", "-f", "mover")
 		if out, err := l.Exec("ls", "/run/mcpnet/hardened"); err != nil || strings.Count(out, "\n")+1 != 1 { // of the one that runs
@@ -73,24 +72,24 @@ func TestAdmission(t *testing.T) {
 
 		// Somebody moves in.
 		l.run("lodger", "exec sleep 1000", "--network", "container:by-hand")
-		p = l.endpoint("by-hand", func(p engine.EndpointStatus) bool { return p.Quarantined })
+		p = l.endpoint("by-hand", func(p report.Endpoint) bool { return p.Quarantined })
 		if !strings.Contains(p.Admission.Reason, "lodger") {
 			t.Errorf("a lodger: %+v", p)
 		}
 		// One behind the other: the second stays when the first is gone, and while it is paused.
 		l.run("lodger-2", "exec sleep 1000", "--network", "container:lodger")
-		l.endpoint("by-hand", func(p engine.EndpointStatus) bool { return strings.Contains(p.Admission.Reason, "lodger-2") })
+		l.endpoint("by-hand", func(p report.Endpoint) bool { return strings.Contains(p.Admission.Reason, "lodger-2") })
 		l.MustDocker("rm", "-f", "lodger")
 		l.MustDocker("pause", "lodger-2")
-		l.endpoint("by-hand", func(p engine.EndpointStatus) bool {
+		l.endpoint("by-hand", func(p report.Endpoint) bool {
 			return p.Admission.Reason != "" && !strings.Contains(p.Admission.Reason, "lodger,")
 		})
 		time.Sleep(2 * time.Second)
-		if p = l.endpoint("by-hand", func(engine.EndpointStatus) bool { return true }); !p.Quarantined || !strings.Contains(p.Admission.Reason, "lodger-2") {
+		if p = l.endpoint("by-hand", func(report.Endpoint) bool { return true }); !p.Quarantined || !strings.Contains(p.Admission.Reason, "lodger-2") {
 			t.Errorf("the second lodger: %+v", p)
 		}
 		l.MustDocker("rm", "-f", "lodger-2")
-		l.endpoint("by-hand", func(p engine.EndpointStatus) bool { return !p.Quarantined })
+		l.endpoint("by-hand", func(p report.Endpoint) bool { return !p.Quarantined })
 
 		// What the runtime sees before anything starts, it refuses.
 		for reason, args := range map[string][]string{
@@ -120,11 +119,11 @@ func TestAdmissionAudit(t *testing.T) {
 	l.run("gateway", serving("8080"), "--network", "mcp-secure", "--ip", "172.20.0.100")
 	l.run("plain", "exec sleep 1000", "--network", "mcp-secure")
 	l.reaches("plain", "172.20.0.100:8080")
-	p := l.endpoint("plain", func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Violates })
+	p := l.endpoint("plain", func(p report.Endpoint) bool { return p.Admission.State == violates })
 	if p.Quarantined || !strings.Contains(p.Admission.Reason, "--runtime mcpnet") {
 		t.Errorf("plain: %+v", p)
 	}
-	g := l.endpoint("gateway", func(p engine.EndpointStatus) bool { return true })
+	g := l.endpoint("gateway", func(p report.Endpoint) bool { return true })
 	if g.Admission.State != "" {
 		t.Errorf("a gateway is looked at: %+v", g)
 	}
@@ -150,9 +149,9 @@ func TestAdmissionKilled(t *testing.T) {
 	}
 	for round := range 6 {
 		plain, good := fmt.Sprint("plain-", round), fmt.Sprint("good-", round)
-		l.endpoint(good, func(p engine.EndpointStatus) bool { return !p.Quarantined && p.Admission.State == topology.Conforms })
+		l.endpoint(good, func(p report.Endpoint) bool { return !p.Quarantined && p.Admission.State == conforms })
 		l.reaches(good, "172.20.0.100:8080")
-		l.endpoint(plain, func(p engine.EndpointStatus) bool { return p.Quarantined && p.Admission.State == topology.Violates })
+		l.endpoint(plain, func(p report.Endpoint) bool { return p.Quarantined && p.Admission.State == violates })
 		if out, err := l.Docker("exec", plain, "ls", "/tmp/answered"); err == nil {
 			t.Errorf("%s was answered: %s", plain, out)
 		}

@@ -22,6 +22,7 @@ type names struct {
 const (
 	onInternet = "internet"
 	onHost     = "host"
+	onRouter   = "router"
 )
 
 // TestNames holds P6: no query of a server leaves the host, whatever it asks and however the host itself resolves names.
@@ -73,7 +74,8 @@ func (n names) asked(from string, command ...string) (places []string, a attempt
 func (n names) closed(name, prefix, resolver string) {
 	n.hostResolver(resolver)
 	s := n.segment(name, prefix)
-	n.serve(n.world.Host, onHost, netip.MustParseAddr(n.bridgeAddr(s.bridge())))
+	router := n.bridgeAddr(s.bridge())
+	n.serve(n.space(s.bridge()), onRouter, netip.MustParseAddr(router))
 	gateway, server := s.gateway("8080"), s.start("server", "3000")
 	plain := name + "-plain"
 	n.MustDocker(serveArgs(plain, "3000", "--network", "plain")...)
@@ -89,7 +91,7 @@ func (n names) closed(name, prefix, resolver string) {
 	if leaks := n.forwards(resolver); leaks != (len(places) > 0) || leaks != a.Answered {
 		n.t.Errorf("a server's query to 127.0.0.11 shows up at %v, want that only where Docker forwards by itself (%v): %+v", places, leaks, a)
 	}
-	n.direct(server, plain, n.bridgeAddr(s.bridge()))
+	n.direct(server, plain, router)
 	for _, known := range []string{gateway, server} {
 		if a := n.probe(server, "dns", known); !a.Answered {
 			n.t.Errorf("%s does not resolve: %+v", known, a)
@@ -98,14 +100,20 @@ func (n names) closed(name, prefix, resolver string) {
 }
 
 // direct asks resolvers by address, past Docker's own.
-func (n names) direct(server, plain, bridge string) {
+func (n names) direct(server, plain, router string) {
 	n.t.Helper()
-	for _, resolver := range []string{testnet.Resolver.String(), testnet.HostAddr.String(), "10.90.0.1", bridge} {
+	for _, resolver := range []string{testnet.Resolver.String(), testnet.HostAddr.String(), "10.90.0.1", router} {
 		for _, network := range []string{"udp", "tcp"} {
-			if places, a := n.asked(plain, "/bin/peer", "query", network, resolver+":53"); resolver != bridge && len(places) == 0 {
+			query := []string{"/bin/peer", "query", network, resolver + ":53"}
+			// The router's is in the network's namespace: nobody reaches it.
+			if places, a := n.asked(plain, query...); resolver != router && len(places) == 0 {
 				n.t.Errorf("control: a plain container's query over %s to %s shows up nowhere: %+v", network, resolver, a)
 			}
-			if places, a := n.asked(server, "/bin/peer", "query", network, resolver+":53"); len(places) > 0 || a.Answered || a.Took > leak.AnswerLimit {
+			places, a := n.asked(server, query...)
+			if a.Took > leak.AnswerLimit { // the machine may have been busy
+				places, a = n.asked(server, query...)
+			}
+			if len(places) > 0 || a.Answered || a.Took > leak.AnswerLimit {
 				n.t.Errorf("a server's query over %s to %s shows up at %v: %+v", network, resolver, places, a)
 			}
 		}

@@ -16,30 +16,24 @@ import (
 )
 
 // TestFaultsProcesses ends the plugin and dockerd in every way under the attack of a server that comes back with them.
+// The network's namespace lives through all of it but a reboot, and so does every connection whose containers run on.
 func TestFaultsProcesses(t *testing.T) {
 	onEveryVersion(t, func(t *testing.T, version string) {
 		f := newFaultLab(t, version, "mcpnet")
 		f.sound()
-		f.through("plugin: SIGTERM", 10*time.Second, func() { f.signalPlugin(syscall.SIGTERM) })
-		f.comesBack()
-		f.through("plugin: disable, enable", 20*time.Second, func() {
-			f.MustDocker("plugin", "disable", "-f", testengine.PluginName)
-			f.MustDocker("plugin", "enable", testengine.PluginName)
-		})
-		f.comesBack()
-		f.through("plugin: replaced by the script", 20*time.Second, func() {
-			if _, err := f.Exec(filepath.Join(testengine.ModuleRoot(t), "scripts/plugin-install.sh"), f.plugin); err != nil {
-				t.Fatal(err)
-			}
-		})
-		f.comesBack()
-		f.killing(10 * time.Second)
+		inode := f.inode("mcp-secure")
+		f.pluginFaults()
 		f.through("dockerd: SIGTERM, start", 60*time.Second, f.Restart)
 		f.comesBack()
-		f.through("dockerd: kill -9, start", 60*time.Second, func() { f.Kill(); f.Restart() })
+		held := f.hold()
+		f.through("dockerd: kill -9, start", 60*time.Second, func() {
+			f.Kill()
+			held.move() // without an engine and without a plugin; at its start the engine ends the containers that it finds
+			f.Restart()
+		})
 		f.comesBack()
+		f.sameSpace(inode)
 		f.through("reboot of the host", 60*time.Second, func() { f.Stop(); f.loseKernel(); f.Restart() })
-		f.flushed = true
 		f.comesBack()
 		f.Stop()
 		f.loseKernel()
@@ -48,8 +42,53 @@ func TestFaultsProcesses(t *testing.T) {
 		f.revive()
 		f.standing(20 * time.Second)
 		f.comesBack()
+		if now := f.inode("mcp-secure"); now == inode {
+			t.Error("the namespace lived through a reboot: this shows nothing")
+		}
 		f.end()
 	})
+}
+
+// pluginFaults end the plugin. No process is in the way of a connection between a server and its gateway: not a byte
+// gets lost.
+func (f *faultLab) pluginFaults() {
+	f.t.Helper()
+	inode, held := f.inode("mcp-secure"), f.hold()
+	for _, fault := range []struct {
+		name string
+		do   func()
+	}{
+		{"plugin: SIGTERM", func() { f.signalPlugin(syscall.SIGTERM) }},
+		{"plugin: kill -9", func() { f.signalPlugin(syscall.SIGKILL) }},
+		{"plugin: disable -f, enable", func() {
+			f.MustDocker("plugin", "disable", "-f", testengine.PluginName)
+			held.move()
+			f.MustDocker("plugin", "enable", testengine.PluginName)
+		}},
+		{"plugin: rm -f, installed again", func() {
+			f.MustDocker("plugin", "rm", "-f", testengine.PluginName)
+			held.move()
+			f.InstallPlugin(f.plugin, "MCPNET_LOG=debug")
+		}},
+		{"plugin: replaced by the script", f.installAnew},
+	} {
+		before := held.lost()
+		f.through(fault.name, 20*time.Second, fault.do)
+		held.quiet(fault.name, before)
+		f.sameSpace(inode)
+		f.comesBack()
+	}
+	f.killing(10 * time.Second)
+	f.sameSpace(inode)
+	held.finish()
+}
+
+// sameSpace fails unless the network's namespace is the one that it was.
+func (f *faultLab) sameSpace(inode uint64) {
+	f.t.Helper()
+	if now := f.inode("mcp-secure"); now != inode {
+		f.t.Errorf("the network's namespace is %d, and was %d", now, inode)
+	}
 }
 
 // pluginPID finds the plugin's process, or 0. Only the plugin of this test's engine is in the namespace of its host.
@@ -114,25 +153,34 @@ func (f *faultLab) comesBack() {
 	f.noOrphans()
 }
 
-// noOrphans compares wires and chains with the engine's own endpoints. An endpoint that was half made when the plugin was
-// killed may stay for orphanAge (two minutes): dead, both of its ends down in the host, and guarded.
+// noOrphans compares what is in the network's namespace with the engine's own endpoints: wires, elements of the map of
+// wires and, on kernels where each wire has one, chains. An endpoint that was half made when the plugin was killed may
+// stay for orphanAge (two minutes): dead, its ends down in the namespace and on the host, and guarded.
 func (f *faultLab) noOrphans() {
 	f.t.Helper()
-	count := func(line string) int {
-		n, _ := strconv.Atoi(f.onHost(line + " | wc -l"))
-		return n
-	}
-	var containers, half, wires, chains int
+	var containers, half, wires, elements, chains int
 	for range 100 {
 		containers = len(strings.Fields(f.MustDocker("ps", "-q", "--filter", "network=mcp-secure")))
-		half = count("ip -br link | grep '^mcpc.*DOWN'")
-		wires, chains = count("ip -br link | grep ^mcpw"), count("nft list table netdev mcpnet | grep 'chain in-'")
-		if wires == containers+half && chains == wires {
+		half = count(f.onHost("ip -br link | grep '^mcpc.*DOWN' || true"))
+		wires = count(f.inSpace("ip -br link | grep ^mcpw || true"))
+		elements = count(f.inSpace("nft list map netdev mcpnet endpoint-wire | grep -o '172[0-9.]* : ' || true"))
+		chains = count(f.inSpace("nft list table netdev mcpnet | grep 'chain in-' || true"))
+		if wires == containers+half && elements == wires && (chains == 0 || chains == wires) {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	f.t.Errorf("%d containers, %d half made, %d wires, %d chains:\n%s", containers, half, wires, chains, f.onHost("ip -br link; nft list table netdev mcpnet | grep 'chain in-'"))
+	f.t.Errorf("%d containers, %d half made, %d wires, %d elements, %d chains:\n%s\n%s",
+		containers, half, wires, elements, chains, f.onHost("ip -br link"),
+		f.inSpace("ip -br link; nft list map netdev mcpnet endpoint-wire"))
+}
+
+// count is the number of lines.
+func count(text string) int {
+	if text == "" {
+		return 0
+	}
+	return strings.Count(text, "\n") + 1
 }
 
 // killing kills the plugin at random moments while containers start and stop.
@@ -170,6 +218,11 @@ func (f *faultLab) killing(long time.Duration) {
 // loseKernel takes away what a reboot of the host takes away.
 func (f *faultLab) loseKernel() {
 	f.t.Helper()
+	for _, name := range f.pins() {
+		if _, err := f.Exec("ip", "netns", "delete", name); err != nil {
+			f.t.Error(err)
+		}
+	}
 	f.onHost("for l in $(ip -br link | grep -o '^mcp[a-z0-9-]*'); do ip link del $l 2>/dev/null || true; done; nft flush ruleset")
 }
 
@@ -203,9 +256,6 @@ func (f *faultLab) end() {
 	f.t.Helper()
 	f.MustDocker("rm", "-f", "server", "other", "gateway")
 	f.MustDocker("network", "rm", "mcp-secure")
-	left := f.onHost("{ ip -br link; nft list tables; iptables-save; ip6tables-save; } | grep -i mcp || true")
-	if left != "" {
-		f.t.Errorf("left behind:\n%s", left)
-	}
+	f.clean()
 	f.held()
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // is tells the engine's version, for what only some can do.
@@ -52,11 +53,42 @@ func (l *lab) egress() {
 	if via := none.defaultRoute(gateway); via != "" {
 		none.t.Errorf("default route over %s", via)
 	}
+	// What has no way beyond it is not to be seen on the host.
+	if got := none.onHost(); len(got) > 0 {
+		none.t.Errorf("egress is off, and the host has a %v of the network", got)
+	}
+	if up := linksOf(none.t, none.space(none.bridge()), topology.UplinkPort); len(up) > 0 {
+		none.t.Errorf("egress is off, and there is an uplink: %v", up)
+	}
+	if got := s.onHost(); !slices.Equal(got, []string{"link", "route", "rule"}) {
+		s.t.Errorf("control: with egress the host has a %v of the network", got)
+	}
 
 	one := l.segment("egress-one", "172.31", "-o", "mcpnet.gateway.egress=tcp/22")
 	gateway = one.gateway("8080")
 	one.connects(gateway, internet+":22")
 	one.refused(gateway, internet+":443")
+}
+
+// onHost tells what of a network the host's own namespace shows: links, rules, and routes of its subnet.
+func (s segment) onHost() (found []string) {
+	s.t.Helper()
+	bridge := s.bridge()
+	for what, commands := range map[string][]string{
+		"link": {"ip -br link"}, "rule": {"nft list ruleset", "iptables-save", "ip6tables-save"},
+		"route": {"ip route show table all", "ip neigh show nud permanent"},
+	} {
+		text := ""
+		for _, command := range commands {
+			words := strings.Fields(command)
+			text += s.world.Host.Run(words[0], words[1:]...)
+		}
+		if strings.Contains(text, bridge) || strings.Contains(text, s.prefix+".") {
+			found = append(found, what)
+		}
+	}
+	slices.Sort(found)
+	return found
 }
 
 // uplinks gives gateways a second network, with a published port. The default route is the network's whose name comes

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testengine"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
@@ -85,9 +85,9 @@ func wantHard(t *testing.T, what, status string) {
 }
 
 // endpoint is what status says of a container, once it says what is wanted or time is up.
-func (l *lab) endpoint(container string, ready func(engine.EndpointStatus) bool) engine.EndpointStatus {
+func (l *lab) endpoint(container string, ready func(report.Endpoint) bool) report.Endpoint {
 	l.t.Helper()
-	var last engine.EndpointStatus
+	var last report.Endpoint
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		s, err := operator.NewClient(l.Path("/run/docker/plugins/mcpnet.sock")).Status(l.t.Context())
 		if err != nil {

@@ -7,8 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
-	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/internal/report"
 )
 
 const cat = "cat /proc/self/status"
@@ -106,8 +105,8 @@ mkdir -p /tmp/spy; cp $b/config.json /tmp/spy/$(basename $b).$STAGE;; esac
 		if h := parseHeld(t, l.MustDocker("exec", "off", "sh", "-c", cat)); h.effective&(1<<12) == 0 || h.sealed {
 			t.Errorf("off the network: %v", h)
 		}
-		l.endpoint("on", func(p engine.EndpointStatus) bool {
-			return p.Admission == topology.Admission{State: topology.Conforms, By: "mcpnet-runtime"}
+		l.endpoint("on", func(p report.Endpoint) bool {
+			return p.Admission == report.Admission{State: conforms, By: "mcpnet-runtime"}
 		})
 	})
 }
@@ -222,7 +221,7 @@ networks:
 		server := l.MustDocker("compose", "-f", "/srv/compose.yaml", "ps", "-q", "server")
 		wantHard(t, "Compose", l.MustDocker("exec", "--privileged", server, "sh", "-c", cat))
 		name := strings.TrimPrefix(l.MustDocker("inspect", "--format", "{{.Name}}", server), "/")
-		l.endpoint(name, func(p engine.EndpointStatus) bool { return p.Admission.State == topology.Conforms && !p.Quarantined })
+		l.endpoint(name, func(p report.Endpoint) bool { return p.Admission.State == conforms && !p.Quarantined })
 		l.MustDocker("compose", "-f", "/srv/compose.yaml", "down", "-t", "0")
 	})
 }

@@ -136,6 +136,10 @@ func (l *lab) traces() map[string][]string {
 		"nftables": named(l.world.Host.Run("nft", "list", "ruleset"), "chain ", "set ", "map ", "table "),
 		"iptables": named(l.world.Host.Run("iptables-save"), ":", "-A "),
 	}
+	found["namespaces"] = l.pins()
+	for _, name := range found["namespaces"] {
+		found["namespaces"] = append(found["namespaces"], l.spaceTraces(name)...)
+	}
 	links, err := l.world.Host.Handle().LinkList()
 	if err != nil {
 		l.t.Fatal(err)
@@ -155,6 +159,15 @@ func (l *lab) traces() map[string][]string {
 		l.t.Fatal(err)
 	}
 	return found
+}
+
+// spaceTraces is everything in a network's namespace that an endpoint can leave.
+func (l *lab) spaceTraces(name string) []string {
+	l.t.Helper()
+	space := l.space(name)
+	defer space.Idle()
+	rules := named(space.Run("nft", "list", "ruleset"), "chain ", "set ", "map ", "table ", "elements ")
+	return append(rules, linksOf(l.t, space, "")...)
 }
 
 // named takes the lines that begin with one of the words, without counters.

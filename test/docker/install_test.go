@@ -56,7 +56,5 @@ func installTwice(t *testing.T, version string) {
 	l.denied("server", "server2:3000")
 	l.MustDocker("rm", "-f", "server", "server2", "gateway")
 	l.MustDocker("network", "rm", "mcp-secure")
-	if links := world.Host.Run("ip", "-br", "link"); strings.Contains(links, "mcp") {
-		t.Errorf("left behind:\n%s", links)
-	}
+	l.clean()
 }

@@ -27,7 +27,9 @@ func TestLeaks(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, l *lab) {
 		victim := l.world.NewVictim()
 		l.createNetwork("--gateway", leak.BridgeAddr.String(), "-o", "com.docker.network.bridge.name="+leakBridge)
-		report := leak.Run(t, l.seat(victim, "mcpnet", "mcp-secure"))
+		seat := l.seat(victim, "mcpnet", "mcp-secure")
+		seat.Space = l.space(leakBridge)
+		report := leak.Run(t, seat)
 		l.clear("mcp-secure")
 
 		reports := []leak.Report{report}
@@ -37,6 +39,11 @@ func TestLeaks(t *testing.T) {
 			}
 		}
 		t.Logf("\n%s", leak.Table(reports...))
+		for _, a := range report.Answers {
+			if !a.OK {
+				t.Errorf("%s: %s after %v, want %s within %v", a.ID, a.Got, a.Took, a.Want, a.Limit)
+			}
+		}
 		if !report.Reaches || !report.ReachesAfter || len(report.Leaks()) > 0 {
 			t.Errorf("%s", report)
 		}

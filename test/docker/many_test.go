@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -84,7 +85,7 @@ func (s segment) countUp() (up int) {
 	s.t.Helper()
 	for _, n := range s.status().Networks {
 		for _, e := range n.Endpoints {
-			if e.State == "up" && (e.Role == topology.RoleServer || e.Role == topology.RoleGateway) {
+			if e.State == "up" && (e.Role == string(topology.RoleServer) || e.Role == string(topology.RoleGateway)) {
 				up++
 			}
 		}
@@ -157,15 +158,23 @@ func (s segment) removedWhileStarting() {
 	s.MustDocker("rm", "-f", late)
 }
 
-// wires are the interfaces of endpoints on the host.
-func (s segment) wires() (out []string) {
+// wires are the interfaces of endpoints in the network's namespace.
+func (s segment) wires() []string {
 	s.t.Helper()
-	links, err := s.world.Host.Handle().LinkList()
+	space := s.space(s.bridge())
+	defer space.Idle()
+	return linksOf(s.t, space, topology.WirePrefix)
+}
+
+// linksOf are the names of a namespace's links that begin with a prefix.
+func linksOf(t *testing.T, in *testnet.NS, prefix string) (out []string) {
+	t.Helper()
+	links, err := in.Handle().LinkList()
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, link := range links {
-		if strings.HasPrefix(link.Attrs().Name, topology.WirePrefix) {
+		if strings.HasPrefix(link.Attrs().Name, prefix) {
 			out = append(out, link.Attrs().Name)
 		}
 	}
@@ -182,16 +191,11 @@ func (s segment) allGone() {
 	}
 	s.MustDocker(args...)
 	s.t.Logf("%d containers gone after %v", crowd, time.Since(began).Round(100*time.Millisecond))
-	s.MustDocker("network", "rm", s.name)
 	if wires := s.wires(); len(wires) > 0 {
 		s.t.Errorf("left behind: %v", wires)
 	}
-	if tables := s.world.Host.Run("nft", "list", "tables"); strings.Contains(tables, "mcpnet") {
-		s.t.Errorf("left behind: %s", tables)
-	}
-	if rules := s.world.Host.Run("iptables-save"); strings.Contains(rules, "MCP") {
-		s.t.Errorf("left behind:\n%s", rules)
-	}
+	s.MustDocker("network", "rm", s.name)
+	s.clean()
 	s.MustDocker("plugin", "disable", testengine.PluginName)
 	s.MustDocker("plugin", "rm", testengine.PluginName)
 }

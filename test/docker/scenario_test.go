@@ -31,13 +31,6 @@ func TestScenario(t *testing.T) {
 		}
 		l.MustDocker("rm", "-f", "server", "server2", "gateway")
 		l.MustDocker("network", "rm", "mcp-secure")
-		for _, leftover := range []string{"mcpw", "mcp-secure"} {
-			if links := l.world.Host.Run("ip", "-br", "link"); strings.Contains(links, leftover) {
-				t.Errorf("left behind:\n%s", links)
-			}
-		}
-		if rules := l.world.Host.Run("nft", "list", "tables"); strings.Contains(rules, "mcpnet") {
-			t.Errorf("left behind:\n%s", rules)
-		}
+		l.clean()
 	})
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -51,7 +51,7 @@ func serveArgs(name, ports string, args ...string) []string {
 }
 
 // status asks the plugin, over its socket inside the sandbox.
-func (l *lab) status() engine.Status {
+func (l *lab) status() report.Status {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -63,9 +63,9 @@ func (l *lab) status() engine.Status {
 }
 
 // endpoint waits until the plugin knows the container by name and the endpoint's role is the one given.
-func (s segment) endpoint(container string, role topology.Role) engine.EndpointStatus {
+func (s segment) endpoint(container string, role topology.Role) report.Endpoint {
 	s.t.Helper()
-	var last []engine.EndpointStatus
+	var last []report.Endpoint
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		for _, n := range s.status().Networks {
 			if n.Name != s.name {
@@ -73,14 +73,14 @@ func (s segment) endpoint(container string, role topology.Role) engine.EndpointS
 			}
 			last = n.Endpoints
 			for _, e := range last {
-				if e.Container == container && e.Role == role {
+				if e.Container == container && e.Role == string(role) {
 					return e
 				}
 			}
 		}
 	}
 	s.t.Fatalf("network %s: %s is not a %s: %+v", s.name, container, role, last)
-	return engine.EndpointStatus{}
+	return report.Endpoint{}
 }
 
 // bridge waits until the plugin has read the network's name from the engine's list.

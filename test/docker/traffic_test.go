@@ -71,7 +71,9 @@ func (l *lab) flows(bridge string) (expires []time.Duration) {
 			}
 		}
 	}
-	out := l.world.Host.Run("nft", "-j", "list", "set", "netdev", "mcpnet", bridge+".flows")
+	space := l.space(bridge)
+	defer space.Idle()
+	out := space.Run("nft", "-j", "list", "set", "netdev", "mcpnet", "flows")
 	if err := json.Unmarshal([]byte(out), &listed); err != nil {
 		l.t.Fatalf("%v: %s", err, out)
 	}

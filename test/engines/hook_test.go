@@ -3,11 +3,13 @@ package engines_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testcni"
 	"github.com/mcpnet/mcpnet/internal/testengine"
 	"github.com/mcpnet/mcpnet/internal/testnet"
@@ -24,7 +26,7 @@ const (
 func hookPrograms(t *testing.T, more map[string]string) map[string]string {
 	t.Helper()
 	hook := testengine.GoFile(t, "", "hook").Source
-	out := map[string]string{runtimePath: hook, selectivePath: hook, "/usr/local/bin/mcpnet-plugin": testengine.GoFile(t, "", "plugin").Source,
+	out := map[string]string{runtimePath: hook, selectivePath: hook, servicePath: service(t),
 		"/usr/local/bin/mcpnet": testengine.GoFile(t, "", "cmd/mcpnet").Source}
 	for path, source := range more {
 		out[path] = source
@@ -32,10 +34,39 @@ func hookPrograms(t *testing.T, more map[string]string) map[string]string {
 	return out
 }
 
+// asUnit runs a program with what mcpnet.service leaves it of the system: capabilities, a mount namespace that gets the host's
+// mounts, and little that can be written. What systemd does beyond that needs systemd.
+const asUnit = `mkdir -p /var/lib/mcpnet
+mount --bind /var/lib/mcpnet /var/lib/mcpnet
+mount --bind /proc/sys /proc/sys
+mount --bind /proc/sys/net /proc/sys/net
+mount -o remount,bind,ro /proc/sys
+mount -o remount,bind,ro /
+exec setpriv --bounding-set="-all$0" --inh-caps=-all --no-new-privs "$@"`
+
+// unitCapabilities are those that the shipped unit leaves the service, as setpriv has them.
+func unitCapabilities(t *testing.T) (added string) {
+	t.Helper()
+	unit, err := os.ReadFile(filepath.Join(testengine.ModuleRoot(t), "internal/install/mcpnet.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(unit)) {
+		if names, ok := strings.CutPrefix(line, "CapabilityBoundingSet="); ok {
+			for _, name := range strings.Fields(names) {
+				added += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+			}
+		}
+	}
+	return added
+}
+
 // startService runs the resident process as its unit does.
 func startService(t *testing.T, e executor) {
 	t.Helper()
-	must(t, e, "sh", "-c", `nohup mcpnet-plugin -docker "" > /tmp/mcpnet-plugin.log 2>&1 & for i in $(seq 100); do grep -q ready /tmp/mcpnet-plugin.log && exit; sleep 0.1; done; exit 1`)
+	write(t, e, "/tmp/as-unit", asUnit)
+	must(t, e, "sh", "-c", `nohup unshare --mount --propagation slave sh -e -c "$(cat /tmp/as-unit)" "$0" mcpnet-plugin -docker "" > /tmp/mcpnet-plugin.log 2>&1 &
+		for i in $(seq 100); do grep -q ready /tmp/mcpnet-plugin.log && exit; sleep 0.1; done; cat /tmp/mcpnet-plugin.log >&2; exit 1`, unitCapabilities(t))
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := e.Exec("tail", "-n", "40", "/tmp/mcpnet-plugin.log")
@@ -60,13 +91,19 @@ func wantHard(t *testing.T, what, status string) {
 	}
 }
 
+// The outcomes of evidence, as the report of status names them.
+const (
+	conforms = string(topology.Conforms)
+	violates = string(topology.Violates)
+)
+
 // wantAdmission waits until the endpoint with an address is judged as wanted.
-func wantAdmission(t *testing.T, e executor, address string, state topology.AdmissionState, reason string) {
+func wantAdmission(t *testing.T, e executor, address string, state string, reason string) {
 	t.Helper()
-	var last engine.EndpointStatus
+	var last report.Endpoint
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		out, err := e.Exec("mcpnet", "status", "--json")
-		var s struct{ Networks []engine.NetworkStatus }
+		var s struct{ Networks []report.Network }
 		if json.Unmarshal([]byte(out), &s) != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -153,27 +190,28 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	}
 	hard("runtime")
 	wantHard(t, "runtime, exec --privileged", l.MustPodman("exec", "--privileged", "runtime", "sh", "-c", cat))
+	wantAdmission(t, l, "172.20.240.2", conforms, "")
 	reaches("runtime", true)
-	wantAdmission(t, l, "172.20.240.2", topology.Conforms, "")
 	l.MustPodman("restart", "-t", "0", "runtime")
 	hard("runtime")
+	wantAdmission(t, l, "172.20.240.2", conforms, "") // until then it hears at once that it is held
 	reaches("runtime", true)
 
 	// By hand, and not at all.
 	began := time.Now()
 	run("by-hand", "172.20.240.3", hardByHand...)
-	wantAdmission(t, l, "172.20.240.3", topology.Conforms, "")
+	wantAdmission(t, l, "172.20.240.3", conforms, "")
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("let in after %v: the service did not hear of it", took)
 	}
 	reaches("by-hand", true)
 	run("plain", "172.20.240.4")
-	wantAdmission(t, l, "172.20.240.4", topology.Violates, "holds")
+	wantAdmission(t, l, "172.20.240.4", violates, "holds")
 	reaches("plain", false)
 
 	// Whoever is let in and then holds more is put out.
 	if _, err := l.Podman.Podman("exec", "-d", "--privileged", "by-hand", "sleep", "1000"); err == nil {
-		wantAdmission(t, l, "172.20.240.3", topology.Violates, "sleep")
+		wantAdmission(t, l, "172.20.240.3", violates, "sleep")
 		reaches("by-hand", false)
 	} else {
 		t.Logf("this machine lets nobody exec --privileged: %v", err)
@@ -190,7 +228,7 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	if out := l.MustPodman("exec", "hooked", "sh", "-c", cat); !strings.Contains(out, "CapBnd:\t0000000000000400") {
 		t.Errorf("hooked, exec: %s", out)
 	}
-	wantAdmission(t, l, "172.20.240.5", topology.Conforms, "")
+	wantAdmission(t, l, "172.20.240.5", conforms, "")
 	reaches("hooked", true)
 	before := l.MustPodman("run", "--rm", "--network", "none", image, "sh", "-c", cat)
 	if strings.Contains(before, "NoNewPrivs:\t1") {
@@ -242,7 +280,7 @@ func criScenario(t *testing.T, c *testengine.Containerd) {
 		time.Sleep(200 * time.Millisecond)
 		wantHard(t, h+": first process", x.MustExec("cat", "/tmp/first"))
 		wantHard(t, h+": exec", x.MustExec("sh", "-c", cat))
-		wantAdmission(t, c, pod.IP(), topology.Conforms, "")
+		wantAdmission(t, c, pod.IP(), conforms, "")
 		if !dialText(testnet.FromPath(t, pod.NetNS()), fmt.Sprintf("172.20.0.100:%d", leak.GatewayPort)) {
 			t.Errorf("%s: the server does not reach its gateway", h)
 		}
@@ -253,7 +291,7 @@ func criScenario(t *testing.T, c *testengine.Containerd) {
 	plain := c.MustRunPod(testengine.PodOptions{Name: "plain"})
 	defer plain.Remove()
 	plain.MustRun("server", image, "sleep", "1000")
-	wantAdmission(t, c, plain.IP(), topology.Violates, "holds")
+	wantAdmission(t, c, plain.IP(), violates, "holds")
 	if dialText(testnet.FromPath(t, plain.NetNS()), fmt.Sprintf("172.20.0.100:%d", leak.GatewayPort)) {
 		t.Error("a plain pod reaches the gateway")
 	}

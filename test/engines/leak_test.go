@@ -17,6 +17,7 @@ func TestLeaks(t *testing.T) {
 		seat.Gateway = leak.Member{NS: l.gateway("gateway"), Link: "eth0", IP: leak.GatewayIP}
 		seat.Attacker = leak.Member{NS: l.server("attacker", leak.AttackerIP), Link: "eth0", IP: leak.AttackerIP}
 		seat.Neighbour = leak.Member{NS: l.server("neighbour", leak.PeerIP), Link: "eth0", IP: leak.PeerIP}
+		seat.Space = space(t, l)
 		report := leak.Run(t, seat)
 		t.Logf("\n%s", leak.Table(report))
 		if !report.Reaches || !report.ReachesAfter || len(report.Leaks()) > 0 {

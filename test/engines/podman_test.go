@@ -34,7 +34,7 @@ const netavarkDir = "/usr/libexec/netavark"
 
 func openNetavark(t *testing.T, w *testnet.World) lab {
 	p := testengine.StartPodman(t, testengine.PodmanOptions{Version: "5.8", Host: testengine.Host{NetNS: w.Host.Path(),
-		Programs: map[string]string{netavarkDir + "/mcpnet": testcni.Plugin(t)}}})
+		Programs: map[string]string{netavarkDir + "/mcpnet": testcni.Plugin(t), servicePath: service(t)}}})
 	p.Import(image)
 	return &podmanLab{t, p, func(l *podmanLab, policy map[string]string) {
 		l.MustPodman(append(append([]string{"network", "create", "-d", "mcpnet", "--subnet", leak.Subnet.String(), "--gateway", leak.BridgeAddr.String()},

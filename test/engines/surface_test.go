@@ -30,6 +30,8 @@ type lab interface {
 	// gateway and server start a container. An address is asked for where the engine lets users do that.
 	gateway(name string) *testnet.NS
 	server(name string, ip netip.Addr) *testnet.NS
+	// Path is where this machine finds a file of the engine's host.
+	Path(inside string) string
 	// remove ends containers, and then the network.
 	remove(names ...string)
 }
@@ -96,9 +98,15 @@ func conflist(plugins string, policy map[string]string) string {
 func programs(t *testing.T) map[string]string {
 	t.Helper()
 	out := testengine.ReferencePlugins(t, "bridge", "host-local", "loopback", "firewall", "portmap", "tuning")
-	maps.Copy(out, map[string]string{testengine.CNIBin + "/mcpnet": testcni.Plugin(t), "/usr/local/bin/cnitool": testengine.CNITools(t) + "/cnitool"})
+	maps.Copy(out, map[string]string{testengine.CNIBin + "/mcpnet": testcni.Plugin(t), "/usr/local/bin/cnitool": testengine.CNITools(t) + "/cnitool",
+		servicePath: service(t)})
 	return out
 }
+
+// servicePath is where mcpnet's service is on an engine's host.
+const servicePath = "/usr/local/bin/mcpnet-plugin"
+
+func service(t *testing.T) string { return testengine.GoFile(t, "", "plugin").Source }
 
 // executor runs a program where an engine runs.
 type executor interface {
@@ -120,11 +128,19 @@ func write(t *testing.T, e executor, path, text string) {
 	must(t, e, "sh", "-c", fmt.Sprintf("mkdir -p $(dirname %s) && cat > %s <<'END'\n%s\nEND", path, path, text))
 }
 
-// wantNothing fails for whatever is left of the network on the host: links, rules, documents, addresses.
+// space is the network's namespace.
+func space(t *testing.T, l lab) *testnet.NS {
+	return testnet.FromPath(t, l.Path("/run/netns/"+networkName))
+}
+
+// wantNothing fails for whatever is left of the network: its namespace, and on the host links, rules, documents, addresses.
 func wantNothing(t *testing.T, w *testnet.World, e executor) {
 	t.Helper()
 	if out := w.Host.Run("ip", "-br", "link"); strings.Contains(out, "mcpw") || strings.Contains(out, networkName+" ") {
 		t.Errorf("left on the host: %s", out)
+	}
+	if out, _ := e.Exec("sh", "-c", "ls /run/netns; grep netns/ /proc/self/mountinfo"); strings.Contains(out, networkName) {
+		t.Errorf("left of namespaces: %s", out)
 	}
 	if out := w.Host.Run("nft", "list", "tables"); strings.Contains(out, "mcpnet") {
 		t.Errorf("left in nftables: %s", out)

@@ -118,7 +118,7 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 	took := make([]time.Duration, len(attempts))
 	for i, a := range attempts {
 		wait.Go(func() {
-			got[i], took[i] = a.insist(t, seats[a.who])
+			got[i], took[i] = a.ask(seats[a.who])
 		})
 	}
 	wait.Wait()
@@ -126,27 +126,10 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 		if want := slices.Contains(through, a.String()); got[i] != want {
 			t.Errorf("%s: gets through: %v, want %v", a, got[i], want)
 		}
-		if a.network == "tcp" && took[i] > leak.AnswerLimit {
+		if took[i] > leak.AnswerLimit {
 			t.Errorf("%s: answered after %v (P11)", a, took[i])
 		}
 	}
-}
-
-// insist asks once more where a late answer has an excuse: the namespace's kernel swallowed an error, which it does to a
-// new namespace once.
-func (a attempt) insist(t *testing.T, from *testnet.NS) (through bool, took time.Duration) {
-	through, took = a.ask(from)
-	if a.network != "tcp" || took <= leak.AnswerLimit {
-		return through, took
-	}
-	swallowed, err := from.SwallowedErrors()
-	if err != nil {
-		t.Error(err)
-	}
-	if swallowed == 0 {
-		return through, took
-	}
-	return a.ask(from)
 }
 
 func (a attempt) ask(from *testnet.NS) (through bool, took time.Duration) {

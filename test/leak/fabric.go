@@ -19,8 +19,11 @@ const (
 
 // Fabric joins containers made of namespaces to a network in a world's host.
 type Fabric interface {
-	// Bridge is the name of the network's bridge in the host.
+	// Bridge is the name of the host's link to the network: its bridge, or its
+	// uplink where the network has a namespace of its own.
 	Bridge() string
+	// Space is that namespace, or nil where the network is in the host's.
+	Space() *testnet.NS
 	// Attach joins a container to the network and brings its link up.
 	Attach(ns *testnet.NS, ip netip.Addr, role Role) Member
 	// Detach takes it off again.
@@ -49,6 +52,7 @@ func NewSeat(t testnet.T, name string, fabric func(*testnet.World) Fabric) (Seat
 	seat.Gateway = f.Attach(testnet.New(t, "gateway"), GatewayIP, GatewayRole)
 	seat.Attacker = f.Attach(testnet.New(t, "server"), AttackerIP, ServerRole)
 	seat.Neighbour = f.Attach(testnet.New(t, "neighbour"), PeerIP, ServerRole)
+	seat.Space = f.Space()
 	return seat, f
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 
 	"github.com/mcpnet/mcpnet/internal/testcni"
 	"github.com/mcpnet/mcpnet/internal/testnet"
@@ -60,6 +61,9 @@ func newCNI(t testnet.T, conflist string, options map[string]string) func(*testn
 
 // Bridge is the name of the network's bridge.
 func (c *CNI) Bridge() string { return c.bridge }
+
+// Space is the network's namespace.
+func (c *CNI) Space() *testnet.NS { return testnet.FromPath(c.t, filepath.Join(c.Network.Pins, c.bridge)) }
 
 // Attach attaches a container. A gateway is one because its address was asked for.
 func (c *CNI) Attach(ns *testnet.NS, ip netip.Addr, _ Role) Member {

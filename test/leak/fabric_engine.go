@@ -6,8 +6,9 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
+	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -20,7 +21,7 @@ const networkID = "4f2a9c1e7b3d4f2a9c1e7b3d4f2a9c1e7b3d4f2a9c1e7b3d4f2a9c1e7b3d4
 type Mcpnet struct {
 	t      testnet.T
 	w      *testnet.World
-	Engine *engine.Engine
+	Engine *resident.Front
 	bridge string
 	store  string
 }
@@ -61,8 +62,8 @@ func (m *Mcpnet) open() {
 func (m *Mcpnet) start() {
 	m.t.Helper()
 	ctx := context.Background()
-	e, err := engine.Open(ctx, engine.Config{
-		StoreDir: m.store, NetNS: m.w.Host.Path(), Owner: topology.OwnerDocker, Log: slog.New(slog.DiscardHandler),
+	e, err := resident.Open(ctx, resident.Config{
+		StoreDir: m.store, NetNS: m.w.Host.Path(), Pins: ns.HostPins(m.w.Pins), Owner: topology.OwnerDocker, Log: slog.New(slog.DiscardHandler),
 	})
 	m.must(err, "engine")
 	m.Engine = e
@@ -79,21 +80,24 @@ func (m *Mcpnet) Restart() {
 // Bridge is the name of the network's bridge.
 func (m *Mcpnet) Bridge() string { return m.bridge }
 
+// Space is the network's namespace.
+func (m *Mcpnet) Space() *testnet.NS { return m.w.Pinned(m.bridge) }
+
 // Attach makes an endpoint and hands its interface to the container.
-func (m *Mcpnet) Attach(ns *testnet.NS, ip netip.Addr, role Role) Member {
+func (m *Mcpnet) Attach(container *testnet.NS, ip netip.Addr, role Role) Member {
 	m.t.Helper()
 	ctx, id := context.Background(), endpointID(ip)
 	_, err := m.Engine.CreateEndpoint(ctx, topology.Endpoint{ID: id, NetworkID: networkID, IP: ip, Role: topology.Role(role)})
 	m.must(err, "endpoint "+id)
 	a, err := m.Engine.Join(ctx, networkID, id)
 	m.must(err, "join "+id)
-	m.w.Host.Give(a.Interface, ns, containerLink)
-	ns.AddAddr(containerLink, prefixOf(ip))
-	ns.Up(containerLink)
+	m.w.Host.Give(a.Name, container, containerLink)
+	container.AddAddr(containerLink, prefixOf(ip))
+	container.Up(containerLink)
 	if a.Gateway.IsValid() {
-		ns.AddRoute(netip.Prefix{}, a.Gateway)
+		container.AddRoute(netip.Prefix{}, a.Gateway)
 	}
-	return Member{NS: ns, Link: containerLink, IP: ip}
+	return Member{NS: container, Link: containerLink, IP: ip}
 }
 
 // Detach removes the endpoint.

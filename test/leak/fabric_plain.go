@@ -28,6 +28,8 @@ func PlainBridge(t testnet.T) func(*testnet.World) Fabric {
 
 func (b *plainBridge) Bridge() string { return "plain0" }
 
+func (b *plainBridge) Space() *testnet.NS { return nil }
+
 func (b *plainBridge) Attach(ns *testnet.NS, ip netip.Addr, _ Role) Member {
 	b.ports++
 	port := fmt.Sprintf("plainport%d", b.ports)

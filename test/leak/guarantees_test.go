@@ -2,6 +2,7 @@ package leak
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,8 +29,20 @@ func checkDocumented(t *testing.T, column string, r Report) {
 	}
 }
 
-// documented is a number of the table in docs/guarantees.md.
+// documented is a number of the first table in docs/guarantees.md.
 func documented(t *testing.T, promise, column string) int {
+	t.Helper()
+	cell := documentedCell(t, promise+" ", column)
+	n, err := strconv.Atoi(cell)
+	if err != nil {
+		t.Fatalf("docs/guarantees.md: %s, %s: %v", promise, column, err)
+	}
+	return n
+}
+
+// documentedCell is a cell of a table in docs/guarantees.md, by the beginning
+// of its row and the name of its column.
+func documentedCell(t *testing.T, row, column string) string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
@@ -38,25 +51,23 @@ func documented(t *testing.T, promise, column string) int {
 	var header []string
 	for line := range strings.Lines(string(page)) {
 		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			header = nil
+			continue
+		}
 		for i := range cells {
 			cells[i] = strings.TrimSpace(cells[i])
 		}
-		switch {
-		case len(cells) < 3:
-		case cells[1] == "promise":
+		if header == nil {
 			header = cells
-		case strings.HasPrefix(cells[1], promise+" "):
-			for i, name := range header {
-				if name == column {
-					n, err := strconv.Atoi(cells[i])
-					if err != nil {
-						t.Fatalf("docs/guarantees.md: %s, %s: %v", promise, column, err)
-					}
-					return n
-				}
-			}
+		}
+		if !strings.HasPrefix(cells[1]+" ", row) {
+			continue
+		}
+		if i := slices.Index(header, column); i >= 0 {
+			return cells[i]
 		}
 	}
-	t.Fatalf("docs/guarantees.md has no %q for %s", column, promise)
-	return 0
+	t.Fatalf("docs/guarantees.md has no %q for %s", column, row)
+	return ""
 }

@@ -1,6 +1,11 @@
 package leak
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
 
 // TestHoles opens mcpnet in several ways and expects the suite to see each:
 // no leaks are worth something only where leaks would be seen. Where the other
@@ -32,9 +37,9 @@ func TestHoles(t *testing.T) {
 				"P1/ttl-1", "P2/mac-broadcast", "P3/see-host-broadcast", "P3/see-host-multicast", "P4/scan-syn",
 				"P5/learn-new-mac", "P5/steal-mac-gateway", "P6/dns-via-gateway", "P7/via-gateway",
 			},
-			open: func(s Seat, wire, _ string) {
+			open: func(s Seat, wire, gateway string) {
 				insert(s, wire, "accept")
-				s.World.Host.Enslave(wire, s.Bridge)
+				s.openBridge(wire, gateway)
 			},
 		},
 	}
@@ -56,13 +61,34 @@ func TestHoles(t *testing.T) {
 
 // insert puts a rule in front of those of a wire.
 func insert(s Seat, wire, rule string) {
-	s.World.Host.RunInput("insert rule netdev mcpnet in-"+wire+" "+rule+"\n", "nft", "-f", "-")
+	s.Space.RunInput(fmt.Sprintf("insert rule netdev mcpnet MCP-WIRES iifname %q %s\n", wire, rule), "nft", "-f", "-")
 }
 
-// wireOf is the name of the host's end of a member's link.
+// openBridge makes of the network what it would be without mcpnet: the wire and
+// the host are ports of one bridge.
+func (s Seat) openBridge(wire, gateway string) {
+	bridge, mac := s.Bridge, s.routerMAC().String()
+	for _, link := range []string{wire, topology.UplinkPort} {
+		s.Space.Run("ip", "link", "set", link, "master", bridge)
+	}
+	if err := s.Space.Handle().LinkSetIsolated(s.Space.Link(gateway), false); err != nil {
+		s.Space.Run("false") // ends the test
+	}
+	s.Space.RunInput("insert rule netdev mcpnet MCP-WIRES accept\n", "nft", "-f", "-")
+	for _, tool := range []string{"iptables", "ip6tables", "arptables"} { // none where the kernel lacks br_netfilter
+		_, _ = s.Space.Output("sysctl", "-qw", "net.bridge.bridge-nf-call-"+tool+"=0")
+	}
+	s.World.Host.Run("ip", "link", "set", bridge, "down")
+	s.World.Host.Run("ip", "link", "set", bridge, "address", mac)
+	s.World.Host.Run("ip", "link", "set", bridge, "up")
+	s.World.Host.Sysctl("net.ipv4.conf."+bridge+".arp_ignore", "0")
+	s.World.Host.AddAddr(bridge, prefixOf(s.BridgeIP))
+}
+
+// wireOf is the name of the network's end of a member's link.
 func wireOf(t *testing.T, s Seat, m Member) string {
 	t.Helper()
-	l, err := s.World.Host.Handle().LinkByIndex(m.NS.Link(m.Link).Attrs().ParentIndex)
+	l, err := s.network().Handle().LinkByIndex(m.NS.Link(m.Link).Attrs().ParentIndex)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
 // inspector looks for what the attacker's frames changed.
@@ -41,13 +43,25 @@ func (in *inspector) learned(mac net.HardwareAddr) string {
 
 // neighbours dumps a neighbour table. A dump that was interrupted is partly
 // right, and the caller asks again anyway.
-func (in *inspector) neighbours(who Who, family int) []netlink.Neigh {
-	ns, _ := in.run.seat.namespace(who)
-	list, err := ns.Handle().NeighList(0, family)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		in.run.t.Fatalf("neighbours of %s: %v", who, err)
+func (in *inspector) neighbours(who Who, family int) (all []netlink.Neigh) {
+	for _, ns := range in.namespaces(who) {
+		list, err := ns.Handle().NeighList(0, family)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			in.run.t.Fatalf("neighbours of %s: %v", who, err)
+		}
+		all = append(all, list...)
 	}
-	return list
+	return all
+}
+
+// namespaces are those of somebody; what the network's own learns counts as
+// the host's.
+func (in *inspector) namespaces(who Who) []*testnet.NS {
+	ns, _ := in.run.seat.namespace(who)
+	if who == Host && in.run.seat.Space != nil {
+		return []*testnet.NS{ns, in.run.seat.Space}
+	}
+	return []*testnet.NS{ns}
 }
 
 // joined tells whether a bridge of the host lists a group.
@@ -57,7 +71,7 @@ func (in *inspector) joined(group string) string {
 
 // routerPort tells whether the bridge sends multicast to the attacker's wire.
 func (in *inspector) routerPort() string {
-	wire, err := in.run.seat.World.Host.Handle().LinkByIndex(in.run.seat.wire())
+	wire, err := in.run.seat.network().Handle().LinkByIndex(in.run.seat.wire())
 	if err != nil {
 		in.run.t.Fatalf("the attacker's wire: %v", err)
 	}
@@ -71,13 +85,15 @@ func (in *inspector) routeVia(who Who, hop netip.Addr) string {
 
 // tracked tells whether the host tracks a flow from an address.
 func (in *inspector) tracked(from netip.Addr) string {
-	flows, err := in.run.seat.World.Host.Handle().ConntrackTableList(netlink.ConntrackTable, unix.AF_INET)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		in.run.t.Fatalf("connection tracking: %v", err)
-	}
-	for _, f := range flows {
-		if f.Forward.SrcIP.Equal(from.AsSlice()) {
-			return "the host tracks " + f.String()
+	for _, ns := range in.namespaces(Host) {
+		flows, err := ns.Handle().ConntrackTableList(netlink.ConntrackTable, unix.AF_INET)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			in.run.t.Fatalf("connection tracking: %v", err)
+		}
+		for _, f := range flows {
+			if f.Forward.SrcIP.Equal(from.AsSlice()) {
+				return "the host tracks " + f.String()
+			}
 		}
 	}
 	return ""
@@ -85,15 +101,16 @@ func (in *inspector) tracked(from netip.Addr) string {
 
 // grep finds the line of a command's output that has all words.
 func (in *inspector) grep(who Who, command []string, words ...string) string {
-	ns, _ := in.run.seat.namespace(who)
-	for line := range strings.Lines(ns.Run(command[0], command[1:]...)) {
-		line = strings.TrimSpace(line)
-		missing := false
-		for _, word := range words {
-			missing = missing || !strings.Contains(line+" ", word)
-		}
-		if !missing {
-			return line
+	for _, ns := range in.namespaces(who) {
+		for line := range strings.Lines(ns.Run(command[0], command[1:]...)) {
+			line = strings.TrimSpace(line)
+			missing := false
+			for _, word := range words {
+				missing = missing || !strings.Contains(line+" ", word)
+			}
+			if !missing {
+				return line
+			}
 		}
 	}
 	return ""

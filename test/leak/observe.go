@@ -20,7 +20,7 @@ var tapped = []uint16{
 
 // observe puts observers everywhere.
 func (r *run) observe() {
-	wire := r.seat.wire()
+	wire := r.seat.hostWire()
 	host := r.seat.World.Host
 	host.Sniff(r.recorder, testnet.Sniff{
 		Place: string(AtHost), Skip: func(index int) bool { return index == wire },

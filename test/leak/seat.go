@@ -1,9 +1,11 @@
 package leak
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // Member is a container on the network under test.
@@ -22,7 +24,9 @@ type Seat struct {
 	// Victim is a container on another network of the host.
 	Victim *testnet.NS
 
-	Bridge   string // the network's bridge in World.Host
+	Bridge   string // the host's link to the network, in World.Host
+	// Space is the network's own namespace, or nil where it is in the host's.
+	Space    *testnet.NS
 	BridgeIP netip.Addr
 	Subnet   netip.Prefix
 
@@ -53,7 +57,7 @@ func (m Member) party() Party {
 
 // scene is what the attacker can know.
 func (s Seat) scene() Scene {
-	bridge := s.World.Host.MAC(s.Bridge)
+	bridge := s.routerMAC()
 	behind := func(v4, v6 netip.Addr) Party { return Party{MAC: bridge, IP: v4, IP6: v6} }
 	return Scene{
 		Me: s.Attacker.party(), Gateway: s.Gateway.party(), Neighbour: s.Neighbour.party(),
@@ -68,9 +72,33 @@ func (s Seat) scene() Scene {
 	}
 }
 
-// wire is the index of the attacker's veth end in the host.
+// routerMAC is where a container sends what is for others.
+func (s Seat) routerMAC() net.HardwareAddr {
+	if s.Space != nil {
+		return s.Space.MAC(topology.Router)
+	}
+	return s.World.Host.MAC(s.Bridge)
+}
+
+// network is the namespace of the network's bridge and wires.
+func (s Seat) network() *testnet.NS {
+	if s.Space != nil {
+		return s.Space
+	}
+	return s.World.Host
+}
+
+// wire is the index of the attacker's veth end in the network's namespace.
 func (s Seat) wire() int {
 	return s.Attacker.NS.Link(s.Attacker.Link).Attrs().ParentIndex
+}
+
+// hostWire is that index where the end is in the host's namespace, or 0.
+func (s Seat) hostWire() int {
+	if s.Space != nil {
+		return 0
+	}
+	return s.wire()
 }
 
 // namespace is where somebody sends from, and over which link.
@@ -115,5 +143,8 @@ func (s Seat) within(t testnet.T) Seat {
 	s.Neighbour.NS = s.Neighbour.NS.With(t)
 	s.Victim = s.Victim.With(t)
 	s.World = &testnet.World{Host: s.World.Host.With(t), Internet: s.World.Internet.With(t)}
+	if s.Space != nil {
+		s.Space = s.Space.With(t)
+	}
 	return s
 }

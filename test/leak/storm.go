@@ -56,7 +56,7 @@ func (s *Storm) Stop() {
 // Own tells the storm that the attacker's wire is a new one. A sniffer does
 // not learn the name of a wire that is gone before it could ask.
 func (s *Storm) Own() {
-	index := s.run.seat.wire()
+	index := s.run.seat.hostWire()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.own[fmt.Sprintf("#%d", index)] = true

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/test/leak"
 	"github.com/mcpnet/mcpnet/test/stress/generator"
 )
@@ -33,7 +34,7 @@ type Traffic struct {
 	load     generator.Load
 	vectors  map[string]string // token → vector
 	probe    string            // the token of the permitted traffic
-	wires    string            // how the names of servers' links in the host begin
+	wires    string            // how the names of the network's ends of servers' links begin
 
 	mu     sync.Mutex
 	seen   map[string]map[testnet.Sighting]int
@@ -48,22 +49,44 @@ func New(t testnet.T, w *testnet.World, wires string) *Traffic {
 		probe: testnet.NewToken(), seen: map[string]map[testnet.Sighting]int{}}
 	s.recorder.Each = s.note
 	w.Internet.Sniff(s.recorder, testnet.Sniff{Place: "internet"})
-	w.Host.Sniff(s.recorder, testnet.Sniff{Place: "host"})
-	for _, proto := range []int{
-		unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMP, unix.IPPROTO_IGMP, unix.IPPROTO_SCTP,
-	} {
-		w.Host.RecordRaw(s.recorder, "host's stack", netip.IPv4Unspecified(), proto)
-	}
-	for _, proto := range []int{unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMPV6} {
-		w.Host.RecordRaw(s.recorder, "host's stack", netip.IPv6Unspecified(), proto)
-	}
+	s.observe(w.Host, "host")
 	return s
 }
 
-// OpenWhenFlushed begins the one vector that a wire without any rules does not stop: a datagram from 0.0.0.0 to
-// 255.255.255.255, which the kernel delivers to the host's sockets before it looks at any route, setting or source
-// (ip_route_input_slow, brd_input). No answer can come back.
-const OpenWhenFlushed = "P2/dhcp-discover"
+// observe watches all links of a namespace, and what reaches its IP stack.
+func (s *Traffic) observe(in *testnet.NS, place string) {
+	in.Sniff(s.recorder, testnet.Sniff{Place: place})
+	for _, proto := range []int{
+		unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMP, unix.IPPROTO_IGMP, unix.IPPROTO_SCTP,
+	} {
+		in.RecordRaw(s.recorder, place+"'s stack", netip.IPv4Unspecified(), proto)
+	}
+	for _, proto := range []int{unix.IPPROTO_UDP, unix.IPPROTO_TCP, unix.IPPROTO_ICMPV6} {
+		in.RecordRaw(s.recorder, place+"'s stack", netip.IPv6Unspecified(), proto)
+	}
+}
+
+// networkPlace is where sightings in the network's own namespace are.
+const networkPlace = "network"
+
+// Network observes the network's own namespace, if it has one: what is denied goes to its router and no further,
+// neither to its
+// uplink nor to its own stack. Observers hold a namespace, which lives as long as they do.
+func (s *Traffic) Network(space *testnet.NS) {
+	if space != nil {
+		s.observe(space, networkPlace)
+	}
+}
+
+// IsOpenWhenFlushed tells the one leak that a wire without any rules does not stop: a datagram from 0.0.0.0 to
+// 255.255.255.255, which the kernel delivers to sockets of the network's namespace before it looks at any route,
+// setting or
+// source (ip_route_input_slow, brd_input). Nobody but this package has one there, and no answer can come back.
+func IsOpenWhenFlushed(leak string) bool {
+	vector, places, _ := strings.Cut(leak, ": ")
+	elsewhere := func(place string) bool { return !strings.HasPrefix(place, networkPlace+"'s stack") }
+	return strings.HasPrefix(vector, "P2/dhcp-discover") && !slices.ContainsFunc(strings.Split(places, ", "), elsewhere)
+}
 
 // Container observes a container's namespace, the attacker's own too: what it sent itself is told apart.
 func (s *Traffic) Container(ns *testnet.NS) {
@@ -71,7 +94,7 @@ func (s *Traffic) Container(ns *testnet.NS) {
 }
 
 func (s *Traffic) note(seen testnet.Sighting) {
-	if strings.HasPrefix(seen.Link, s.wires) {
+	if strings.HasPrefix(seen.Link, s.wires) || isRefusal(seen) {
 		return
 	}
 	now := time.Now()
@@ -90,6 +113,11 @@ func (s *Traffic) note(seen testnet.Sighting) {
 		s.seen[seen.Token] = map[testnet.Sighting]int{}
 	}
 	s.seen[seen.Token][seen]++
+}
+
+// isRefusal tells what is on its way to the router, which refuses it, or back.
+func isRefusal(s testnet.Sighting) bool {
+	return s.Place == networkPlace && (s.Link == topology.Router || s.Link == topology.RouterPort)
 }
 
 func isSent(s testnet.Sighting) bool { return strings.HasPrefix(s.Detail, "frame sent") }

@@ -1,6 +1,7 @@
 package stress_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ func attack(t *testing.T, seat leak.Seat, wires string) *stress.Traffic {
 	t.Helper()
 	party := func(m leak.Member) leak.Party { return leak.Party{MAC: m.NS.MAC(m.Link), IP: m.IP} }
 	s := stress.New(t, seat.World, wires)
-	host := leak.Party{MAC: seat.World.Host.MAC(seat.Bridge), IP: seat.BridgeIP}
+	s.Network(seat.Space)
+	host := leak.Party{MAC: router(seat), IP: seat.BridgeIP}
 	me := party(seat.Attacker)
 	wire := (&topology.Endpoint{MAC: topology.HardwareAddr(me.MAC)}).PortMAC()
 	s.Prepare(stress.Scene(seat.Subnet, seat.Port, me, host, party(seat.Gateway), party(seat.Neighbour)), []byte(wire))
@@ -29,6 +31,14 @@ func attack(t *testing.T, seat leak.Seat, wires string) *stress.Traffic {
 	}
 	time.Sleep(time.Second)
 	return s
+}
+
+// router is the hardware address that a server sends to what is for others.
+func router(seat leak.Seat) net.HardwareAddr {
+	if seat.Space != nil {
+		return seat.Space.MAC(topology.Router)
+	}
+	return seat.World.Host.MAC(seat.Bridge)
 }
 
 // TestControl shows that leaks are seen: on an ordinary bridge nearly everything is one.

@@ -1,6 +1,6 @@
-// Package iptables puts the host's part of a rule set into iptables and ip6tables. It is there because an acceptance in
-// nftables cannot override a drop in iptables, and Docker sets FORWARD's policy to DROP: a gateway's egress needs an
-// ACCEPT there. What it drops is a second lock; nftables holds without it.
+// Package iptables gives a network's uplink its way through the host's iptables: an acceptance in nftables cannot override a drop
+// in iptables, and Docker sets FORWARD's policy to DROP. It holds no promise, and it opens nothing that another rule closes: the
+// jump to its chain stands at the end of FORWARD, and Docker's isolation of bridges is asked first.
 package iptables
 
 import (
@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
@@ -113,76 +112,63 @@ func (f *Firewall) has(chain string) bool {
 	return found
 }
 
-// Network is a network's bridge and the chains of the host's stack that guard it.
+// Network is a network's uplink and its rules on the host.
 type Network struct {
-	Bridge string
+	Uplink string
 	Host   firewall.Ruleset
-}
-
-// text is the network's own chains, as input of iptables-restore.
-func (n Network) text(protocol goiptables.Protocol) string {
-	if protocol == goiptables.ProtocolIPv6 {
-		return RestoreText6(n.Bridge)
-	}
-	return RestoreText(n.Bridge, n.Host)
 }
 
 // attempts is how often a change is tried again because somebody else changed the same chains since they were read.
 const attempts = 10
 
-// Ensure installs or replaces the rules of networks, and what is missing of the chains that lead to them.
-func (f *Firewall) Ensure(ctx context.Context, networks ...Network) error {
-	return f.change(ctx, func(protocol goiptables.Protocol, s snapshot) string {
-		var text strings.Builder
-		for _, n := range networks {
-			text.WriteString(n.text(protocol))
-		}
-		return text.String() + jumpsText(s, jumps(protocol, s, networks))
+// Ensure installs or replaces the rules of a network, and what is missing of the chains that lead to them.
+func (f *Firewall) Ensure(ctx context.Context, n Network) error {
+	return f.change(ctx, goiptables.ProtocolIPv4, func(s snapshot) string {
+		return n.text(s) + jumpsText(s, jumps(s, n))
 	})
 }
 
-// Missing reports whether a chain or a jump of the networks is gone, or rules of a chain.
-func (f *Firewall) Missing(networks ...Network) (missing bool, err error) {
-	for protocol := range f.tables {
-		s, err := f.save(context.Background(), protocol)
-		if err != nil {
-			return false, err
-		}
-		for _, j := range jumps(protocol, s, networks) {
-			if !s.has(j.table, j.chain, j.rule()) || len(s[j.table][j.target]) < j.rules {
-				return true, nil
-			}
+// Missing reports whether a chain or a jump of a network is gone, or rules of a chain.
+func (f *Firewall) Missing(n Network) (missing bool, err error) {
+	s, err := f.save(context.Background(), goiptables.ProtocolIPv4)
+	if err != nil {
+		return false, err
+	}
+	for _, j := range jumps(s, n) {
+		if !s.has(j.table, j.chain, j.rule()) || len(s[j.table][j.target]) < j.rules {
+			return true, nil
 		}
 	}
 	return false, nil
 }
 
 // Remove takes a network out, and with the last one everything of mcpnet.
-func (f *Firewall) Remove(ctx context.Context, bridge string) error {
-	return f.change(ctx, func(_ goiptables.Protocol, s snapshot) string { return removeText(s, bridge) })
+func (f *Firewall) Remove(ctx context.Context, uplink string) error {
+	return f.change(ctx, goiptables.ProtocolIPv4, func(s snapshot) string { return removeText(s, uplink) })
 }
 
-// change loads what text makes of each family's present rules: one process reads them, one changes them. Both families
-// are tried, whatever fails.
-func (f *Firewall) change(ctx context.Context, text func(goiptables.Protocol, snapshot) string) error {
-	var failed []error
-	for protocol := range f.tables {
-		err := f.changeFamily(ctx, protocol, text)
-		for n := 1; err != nil && n < attempts && ctx.Err() == nil; n++ {
-			time.Sleep(rand.N(time.Duration(n) * 5 * time.Millisecond)) // apart from whoever was faster
-			err = f.changeFamily(ctx, protocol, text)
-		}
-		failed = append(failed, err)
+// RemoveLegacy takes out what stood for a bridge on the host before networks had namespaces, in both families.
+func (f *Firewall) RemoveLegacy(ctx context.Context, bridge string) error {
+	legacy := func(s snapshot) string { return removeLegacyText(s, bridge) }
+	return errors.Join(f.change(ctx, goiptables.ProtocolIPv4, legacy), f.change(ctx, goiptables.ProtocolIPv6, legacy))
+}
+
+// change loads what text makes of a family's present rules: one process reads them, one changes them.
+func (f *Firewall) change(ctx context.Context, protocol goiptables.Protocol, text func(snapshot) string) error {
+	err := f.changeOnce(ctx, protocol, text)
+	for n := 1; err != nil && n < attempts && ctx.Err() == nil; n++ {
+		time.Sleep(rand.N(time.Duration(n) * 5 * time.Millisecond)) // apart from whoever was faster
+		err = f.changeOnce(ctx, protocol, text)
 	}
-	return errors.Join(failed...)
+	return err
 }
 
-func (f *Firewall) changeFamily(ctx context.Context, protocol goiptables.Protocol, text func(goiptables.Protocol, snapshot) string) error {
+func (f *Firewall) changeOnce(ctx context.Context, protocol goiptables.Protocol, text func(snapshot) string) error {
 	s, err := f.save(ctx, protocol)
 	if err != nil {
 		return err
 	}
-	change := text(protocol, s)
+	change := text(s)
 	if change == "" {
 		return nil
 	}

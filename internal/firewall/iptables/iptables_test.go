@@ -3,6 +3,8 @@ package iptables_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -62,14 +64,22 @@ func (h *host) saved() string {
 
 func (h *host) missing(f *iptables.Firewall, networks ...iptables.Network) bool {
 	h.t.Helper()
-	missing, err := f.Missing(networks...)
-	check(h.t, err)
-	return missing
+	for _, n := range networks {
+		missing, err := f.Missing(n)
+		check(h.t, err)
+		if missing {
+			return true
+		}
+	}
+	return false
 }
 
-// where is the place of DOCKER-MCP for IPv4.
+// where is the place of DOCKER-MCP.
 func where(f *iptables.Firewall) string {
-	p := f.Where()["iptables"]
+	p, ok := f.Where()
+	if !ok {
+		return ""
+	}
 	return fmt.Sprint(p.Chain, " ", p.Rule)
 }
 
@@ -90,29 +100,103 @@ func TestEnsure(t *testing.T) {
 		if f.Variant() != h.variant {
 			t.Fatalf("chose %s, DOCKER-USER is in %s", f.Variant(), h.variant)
 		}
-		if !h.missing(f, n) {
-			t.Error("nothing is there, and nothing is missing")
+		if !h.missing(f, n) || where(f) != "" {
+			t.Errorf("nothing is there, and nothing is missing; DOCKER-MCP from %q", where(f))
 		}
 		check(t, f.Ensure(t.Context(), n))
 		after := h.saved()
-		if h.missing(f, n) || where(f) != "DOCKER-USER 1" {
+		if h.missing(f, n) || where(f) != "FORWARD 2" {
 			t.Errorf("missing %v, DOCKER-MCP from %q", h.missing(f, n), where(f))
 		}
 		check(t, f.Ensure(t.Context(), n))
 		if diff := cmp.Diff(after, h.saved()); diff != "" {
 			t.Errorf("a second time changes something:\n%s", diff)
 		}
-		if rules := h.run("-S", "DOCKER-USER"); !strings.HasPrefix(rules, "-N DOCKER-USER\n-A DOCKER-USER -j DOCKER-MCP\n") {
-			t.Errorf("DOCKER-MCP does not come first:\n%s", rules)
+		if strings.Contains(h.saved(), "ip6: ") && strings.Contains(h.saved()[strings.Index(h.saved(), "ip6: "):],
+			"MCP") {
+			t.Errorf("something for IPv6, which passes nowhere:\n%s", h.saved())
 		}
-		check(t, f.Remove(t.Context(), n.Bridge))
-		check(t, f.Remove(t.Context(), n.Bridge))
+		check(t, f.Remove(t.Context(), n.Uplink))
+		check(t, f.Remove(t.Context(), n.Uplink))
 		if diff := cmp.Diff(before, h.saved()); diff != "" {
 			t.Errorf("not as before:\n%s", diff)
 		}
 	})
 }
 
+// TestLast: whatever another rule of the host's decides is decided: our jumps stand behind all of them.
+func TestLast(t *testing.T) {
+	h := &host{t, testnet.New(t, "iptables"), "nft"}
+	h.run("-A", "FORWARD", "-s", "192.0.2.1", "-j", "DROP")
+	h.run("-t", "nat", "-A", "POSTROUTING", "-s", "192.0.2.0/24", "-j", "MASQUERADE")
+	f, n := h.open(), network(t, "mcp-secure", 20, nil)
+	check(t, f.Ensure(t.Context(), n))
+	for chain, rules := range map[string]string{"DOCKER-MCP": h.run("-S", "FORWARD"),
+		"MCP-MASQUERADE": h.run("-t", "nat", "-S", "POSTROUTING")} {
+		if !strings.HasSuffix(strings.TrimSpace(rules), "-j "+chain) {
+			t.Errorf("the jump to %s is not the last rule:\n%s", chain, rules)
+		}
+	}
+	// A rule that comes later stands behind it; the jump stays where it is.
+	h.run("-A", "FORWARD", "-s", "192.0.2.2", "-j", "DROP")
+	later := h.saved()
+	check(t, f.Ensure(t.Context(), n))
+	if diff := cmp.Diff(later, h.saved()); diff != "" || h.missing(f, n) {
+		t.Errorf("changed, or missing:\n%s", diff)
+	}
+}
+
+// TestDockerUser: the jump that an earlier mcpnet put into Docker's chain goes, and one at the end of FORWARD takes its
+// place.
+func TestDockerUser(t *testing.T) {
+	h := &host{t, testnet.New(t, "iptables"), "nft"}
+	h.run("-N", "DOCKER-USER")
+	h.run("-A", "FORWARD", "-j", "DOCKER-USER")
+	h.run("-N", "DOCKER-MCP")
+	h.run("-I", "DOCKER-USER", "-j", "DOCKER-MCP")
+	h.run("-A", "DOCKER-USER", "-s", "192.0.2.1", "-j", "DROP")
+	f, n := h.open(), network(t, "mcp-secure", 20, nil)
+	if !h.missing(f, n) {
+		t.Error("nothing leads there from FORWARD, and nothing is missing")
+	}
+	check(t, f.Ensure(t.Context(), n))
+	if where(f) != "FORWARD 2" || strings.Contains(h.run("-S", "DOCKER-USER"), "DOCKER-MCP") {
+		t.Errorf("DOCKER-MCP from %q:\n%s", where(f), h.saved())
+	}
+	check(t, f.Remove(t.Context(), n.Uplink))
+	if got := h.saved(); strings.Contains(got, "MCP") || !strings.Contains(got, "192.0.2.1") {
+		t.Errorf("left:\n%s", got)
+	}
+}
+
+// TestIsolation: where Docker isolates its bridges by a chain, an uplink's packets are asked there first; where the
+// chain comes later, they are from the next look on.
+func TestIsolation(t *testing.T) {
+	h := &host{t, testnet.New(t, "iptables"), "nft"}
+	f, n := h.open(), network(t, "mcp-secure", 20, nil)
+	check(t, f.Ensure(t.Context(), n))
+	h.run("-N", "DOCKER-ISOLATION-STAGE-2")
+	h.run("-A", "DOCKER-ISOLATION-STAGE-2", "-o", "docker0", "-j", "DROP")
+	if !h.missing(f, n) {
+		t.Error("Docker isolates its bridges now, and nothing is missing")
+	}
+	check(t, f.Ensure(t.Context(), n))
+	rules := strings.Split(h.run("-S", "MCP-FWD-mcp-secure"), "\n")
+	if want := "-A MCP-FWD-mcp-secure -i mcp-secure ! -o mcp-secure -j DOCKER-ISOLATION-STAGE-2"; len(rules) < 2 ||
+		rules[1] != want {
+		t.Errorf("the first rule is not %s:\n%v", want, rules)
+	}
+	if h.missing(f, n) {
+		t.Error("something is missing")
+	}
+	check(t, f.Remove(t.Context(), n.Uplink))
+	if got := h.saved(); strings.Contains(got, "MCP") || !strings.Contains(got, "docker0") {
+		t.Errorf("left:\n%s", got)
+	}
+}
+
+// TestEnsureWithoutDocker: a host without an engine's chains has the jump too, and Docker, which starts later, changes
+// nothing.
 func TestEnsureWithoutDocker(t *testing.T) {
 	h := &host{t, testnet.New(t, "iptables"), "nft"}
 	f, n := h.open(), network(t, "mcp-secure", 20, nil)
@@ -120,17 +204,12 @@ func TestEnsureWithoutDocker(t *testing.T) {
 	if where(f) != "FORWARD 1" || h.missing(f, n) {
 		t.Errorf("DOCKER-MCP from %q, missing %v", where(f), h.missing(f, n))
 	}
-	// Docker starts later: its chain is the place from then on.
 	h.run("-N", "DOCKER-USER")
 	h.run("-I", "FORWARD", "-j", "DOCKER-USER")
-	if !h.missing(f, n) {
-		t.Error("nothing leads there from DOCKER-USER, and nothing is missing")
+	if where(f) != "FORWARD 2" || h.missing(f, n) {
+		t.Errorf("DOCKER-MCP from %q, missing %v", where(f), h.missing(f, n))
 	}
-	check(t, f.Ensure(t.Context(), n))
-	if where(f) != "DOCKER-USER 1" {
-		t.Errorf("DOCKER-MCP from %q", where(f))
-	}
-	check(t, f.Remove(t.Context(), n.Bridge))
+	check(t, f.Remove(t.Context(), n.Uplink))
 	if got := h.saved(); strings.Contains(got, "MCP") {
 		t.Errorf("left:\n%s", got)
 	}
@@ -141,18 +220,19 @@ func TestTwoNetworks(t *testing.T) {
 		h.run("-N", "DOCKER-USER")
 		f := h.open()
 		before := h.saved()
-		a, b := network(t, "mcp-secure", 20, nil), network(t, "mcp-longest-nam", 21, map[string]string{"mcpnet.gateway.egress": "off"})
+		a, b := network(t, "mcp-secure", 20, nil), network(t, "mcp-longest-nam", 21,
+			map[string]string{"mcpnet.gateway.egress": "tcp/443"})
 		check(t, f.Ensure(t.Context(), a))
 		first := h.saved()
-		check(t, f.Ensure(t.Context(), a, b))
+		check(t, f.Ensure(t.Context(), b))
 		if h.missing(f, a, b) {
 			t.Error("something is missing")
 		}
-		check(t, f.Remove(t.Context(), b.Bridge))
+		check(t, f.Remove(t.Context(), b.Uplink))
 		if diff := cmp.Diff(first, h.saved()); diff != "" {
 			t.Errorf("the other network suffers:\n%s", diff)
 		}
-		check(t, f.Remove(t.Context(), a.Bridge))
+		check(t, f.Remove(t.Context(), a.Uplink))
 		if diff := cmp.Diff(before, h.saved()); diff != "" {
 			t.Errorf("not as before:\n%s", diff)
 		}
@@ -168,7 +248,7 @@ func TestRemoveKeepsForeignRules(t *testing.T) {
 	h.run("-t", "nat", "-A", "POSTROUTING", "-s", "192.0.2.0/24", "-j", "MASQUERADE")
 	before := h.saved()
 	check(t, f.Ensure(t.Context(), n))
-	check(t, f.Remove(t.Context(), n.Bridge))
+	check(t, f.Remove(t.Context(), n.Uplink))
 	if diff := cmp.Diff(before, h.saved()); diff != "" {
 		t.Errorf("not as before:\n%s", diff)
 	}
@@ -176,20 +256,21 @@ func TestRemoveKeepsForeignRules(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	for what, takeAway := range map[string][]string{
-		"everything":          {"iptables-nft", "-F"},
-		"the network's chain": {"iptables-nft", "-F", "MCP-FWD-mcp-secure"},
-		"the dispatcher":      {"iptables-nft", "-F", "DOCKER-MCP"},
-		"the jump":            {"iptables-nft", "-D", "FORWARD", "-j", "DOCKER-MCP"},
-		"the wires' rule":     {"iptables-nft", "-D", "MCP-INPUT", "-i", "mcpw+", "-j", "DROP"},
-		"NAT":                 {"iptables-nft", "-t", "nat", "-F"},
-		"IPv6":                {"ip6tables-nft", "-F"},
+		"everything":          {"-F"},
+		"the network's chain": {"-F", "MCP-FWD-mcp-secure"},
+		"one of its rules":    {"-D", "MCP-FWD-mcp-secure", "1"},
+		"the dispatcher":      {"-F", "DOCKER-MCP"},
+		"the jump":            {"-D", "FORWARD", "-j", "DOCKER-MCP"},
+		"NAT":                 {"-t", "nat", "-F"},
+		"the jump of NAT":     {"-t", "nat", "-D", "POSTROUTING", "-j", "MCP-MASQUERADE"},
+		"the masquerade":      {"-t", "nat", "-F", "MCP-NAT-mcp-secure"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			h := &host{t, testnet.New(t, "iptables"), "nft"}
 			f, n := h.open(), network(t, "mcp-secure", 20, nil)
 			check(t, f.Ensure(t.Context(), n))
 			whole := h.saved()
-			h.ns.Run(takeAway[0], takeAway[1:]...)
+			h.run(takeAway...)
 			if !h.missing(f, n) {
 				t.Errorf("%v goes unnoticed", takeAway)
 			}
@@ -207,10 +288,80 @@ func TestRemoveHalf(t *testing.T) {
 	f, n := h.open(), network(t, "mcp-secure", 20, nil)
 	check(t, f.Ensure(t.Context(), n))
 	h.run("-F", "DOCKER-MCP")
-	h.run("-D", "INPUT", "-j", "MCP-INPUT")
-	check(t, f.Remove(t.Context(), n.Bridge))
+	h.run("-t", "nat", "-D", "POSTROUTING", "-j", "MCP-MASQUERADE")
+	check(t, f.Remove(t.Context(), n.Uplink))
 	if got := h.saved(); strings.Contains(got, "MCP") {
 		t.Errorf("left:\n%s", got)
+	}
+}
+
+// legacy puts there what commit 82bb395 had on a host with Docker: for mcp-secure ("one"), or for mcp-other too
+// ("two").
+func (h *host) legacy(networks string) {
+	h.t.Helper()
+	for _, command := range []string{"iptables", "ip6tables"} {
+		text, err := os.ReadFile(filepath.Join("testdata", "82bb395", networks+"."+command))
+		check(h.t, err)
+		h.ns.RunInput(string(text), command+"-"+h.variant+"-restore")
+	}
+}
+
+// dockerOnly is the host of legacy without mcpnet.
+func (h *host) dockerOnly() {
+	h.run("-N", "DOCKER-USER")
+	h.run("-A", "FORWARD", "-j", "DOCKER-USER")
+	h.run("-A", "DOCKER-USER", "-s", "192.0.2.1", "-j", "DROP")
+}
+
+// TestRemoveLegacy: what an earlier mcpnet had for a bridge goes, in both families, with the last the chains for all;
+// what is somebody else's stays.
+func TestRemoveLegacy(t *testing.T) {
+	forVariants(t, func(t *testing.T, h *host) {
+		h.dockerOnly()
+		before := h.saved()
+		f := h.open()
+		for _, c := range []struct {
+			networks string
+			order    []string
+		}{{"one", []string{"mcp-secure"}}, {"two", []string{"mcp-secure", "mcp-other"}}, {"two",
+			[]string{"mcp-other", "mcp-secure"}}} {
+			h.legacy(c.networks)
+			there := h.saved()
+			check(t, f.RemoveLegacy(t.Context(), "mcp-none"))
+			if diff := cmp.Diff(there, h.saved()); diff != "" {
+				t.Errorf("%s: for a bridge that never was:\n%s", c.networks, diff)
+			}
+			for i, bridge := range c.order {
+				check(t, f.RemoveLegacy(t.Context(), bridge))
+				check(t, f.RemoveLegacy(t.Context(), bridge))
+				left := h.saved()
+				if strings.Contains(left, "-"+bridge) || (i+1 < len(c.order)) != strings.Contains(left,
+					"-"+c.order[len(c.order)-1]) {
+					t.Errorf("%s, without %s:\n%s", c.networks, bridge, left)
+				}
+			}
+			if diff := cmp.Diff(before, h.saved()); diff != "" {
+				t.Errorf("%s, %v: not as before:\n%s", c.networks, c.order, diff)
+			}
+		}
+	})
+}
+
+// TestMoveFromLegacy is what happens on a host that is brought up to date: the old chains go, the uplink's come.
+func TestMoveFromLegacy(t *testing.T) {
+	h := &host{t, testnet.New(t, "iptables"), "nft"}
+	h.dockerOnly()
+	f, n := h.open(), network(t, "mcp-secure", 20, nil)
+	check(t, f.Ensure(t.Context(), n))
+	want := h.saved()
+	h.legacy("one")
+	if !h.missing(f, n) {
+		t.Error("the old rules are taken for the uplink's")
+	}
+	check(t, f.RemoveLegacy(t.Context(), "mcp-secure"))
+	check(t, f.Ensure(t.Context(), n))
+	if diff := cmp.Diff(want, h.saved()); diff != "" {
+		t.Errorf("not the uplink's rules alone:\n%s", diff)
 	}
 }
 
@@ -225,7 +376,7 @@ func TestBeside(t *testing.T) {
 			f, n := h.open(), network(t, fmt.Sprint("mcp-", i), byte(20+i), nil)
 			group.Go(func() error {
 				for range 3 {
-					if err := errors.Join(f.Ensure(t.Context(), n), f.Remove(t.Context(), n.Bridge)); err != nil {
+					if err := errors.Join(f.Ensure(t.Context(), n), f.Remove(t.Context(), n.Uplink)); err != nil {
 						return err
 					}
 				}
@@ -238,7 +389,7 @@ func TestBeside(t *testing.T) {
 		if h.missing(f, stays) {
 			t.Errorf("others took rules along:\n%s", h.saved())
 		}
-		check(t, f.Remove(t.Context(), stays.Bridge))
+		check(t, f.Remove(t.Context(), stays.Uplink))
 		if diff := cmp.Diff(before, h.saved()); diff != "" {
 			t.Errorf("not as before:\n%s", diff)
 		}

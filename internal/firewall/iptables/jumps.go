@@ -4,78 +4,44 @@ import (
 	"fmt"
 	"strings"
 
-	goiptables "github.com/coreos/go-iptables/iptables"
-
 	"github.com/mcpnet/mcpnet/internal/firewall"
-	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// jump is a rule in a chain that is not a network's own: a jump to a chain, or what drops everything of wires.
+// jump is a rule that leads to a chain of ours, in a chain that is not a network's own.
 type jump struct {
 	table, chain, target string
-	match                string
-	rules                int  // the fewest that the target has
-	first                bool // the chain's other rules belong to somebody else, or follow
+	rules                int // the fewest that the target has
 }
 
 // rule is as iptables-save prints it.
-func (j jump) rule() string {
-	if j.target == "" {
-		return j.match + " -j DROP"
-	}
-	return "-j " + j.target
-}
+func (j jump) rule() string { return "-j " + j.target }
 
-// jumps are all jumps of one family that lead to networks' chains, outermost last.
-func jumps(protocol goiptables.Protocol, s snapshot, networks []Network) (out []jump) {
+// jumps are those that lead to a network's chains, outermost last. The parents are the kernel's own chains, and the jump is the
+// last of their rules: whatever another rule decides is decided.
+func jumps(s snapshot, n Network) (out []jump) {
 	for _, h := range hooks {
 		p := places[h]
-		if protocol == goiptables.ProtocolIPv6 && p.table == "nat" {
-			continue
-		}
-		inner := networkJumps(protocol, p, h, networks)
-		if p.table == "filter" {
-			out = append(out, jump{table: p.table, chain: p.dispatch, match: "-i " + topology.WirePrefix + "+", first: true})
-		}
-		out = append(out, inner...)
-		if len(inner) > 0 || p.table == "filter" {
-			out = append(out, jump{table: p.table, chain: parent(h, s), target: p.dispatch, first: true})
-		}
-	}
-	return out
-}
-
-func networkJumps(protocol goiptables.Protocol, p place, h firewall.Hook, networks []Network) (out []jump) {
-	for _, n := range networks {
-		text := n.text(protocol)
 		for _, c := range n.Host.Chains {
 			if c.Hook == h {
-				target := p.prefix + n.Bridge
-				out = append(out, jump{table: p.table, chain: p.dispatch, target: target, rules: strings.Count(text, "-A "+target+" ")})
+				target := p.prefix + n.Uplink
+				out = append(out, jump{p.table, p.dispatch, target, strings.Count(n.text(s), "-A "+target+" ")},
+					jump{table: p.table, chain: p.parent, target: p.dispatch})
 			}
 		}
 	}
 	return out
 }
 
-// parent is the chain of the kernel or of the engine that leads to ours. DOCKER-USER is the engine's place for it.
-func parent(h firewall.Hook, s snapshot) string {
-	switch h {
-	case firewall.HookInput:
-		return "INPUT"
-	case firewall.HookPostrouting:
-		return "POSTROUTING"
-	}
-	if s.hasChain("filter", "DOCKER-USER") {
-		return "DOCKER-USER"
-	}
-	return "FORWARD"
-}
+// dockerUser is the chain of Docker's for the administrator's rules, in which the jump stood before networks had namespaces.
+const dockerUser = "DOCKER-USER"
 
 // jumpsText adds the jumps that are missing, and the chains that they stand in.
 func jumpsText(s snapshot, wanted []jump) string {
 	return transactions(func(table string) (lines []string) {
 		made := map[string]bool{}
+		if table == "filter" {
+			lines = deleteRules(s, table, dockerUser, "-j "+forwardChain)
+		}
 		for _, j := range wanted {
 			if j.table != table || s.has(table, j.chain, j.rule()) {
 				continue
@@ -84,11 +50,7 @@ func jumpsText(s snapshot, wanted []jump) string {
 			if !kernelChain(j.chain) && !s.hasChain(table, j.chain) && !made[j.chain] {
 				lines, made[j.chain] = append(lines, "-N "+j.chain), true
 			}
-			if j.first {
-				lines = append(lines, fmt.Sprintf("-I %s 1 %s", j.chain, j.rule()))
-			} else {
-				lines = append(lines, fmt.Sprintf("-A %s %s", j.chain, j.rule()))
-			}
+			lines = append(lines, fmt.Sprintf("-A %s %s", j.chain, j.rule()))
 		}
 		return lines
 	})
@@ -105,7 +67,16 @@ func kernelChain(chain string) bool {
 
 // removeText removes what there is of a network's chains and the jumps to them and, where no network is left behind a
 // dispatching chain, that chain and the jumps to it. iptables-nft-restore takes chains away only after all jumps.
-func removeText(s snapshot, bridge string) string {
+func removeText(s snapshot, name string) string {
+	return removal(s, name, hooks, places)
+}
+
+// removeLegacyText is removeText for the chains that stood before networks had namespaces.
+func removeLegacyText(s snapshot, bridge string) string {
+	return removal(s, bridge, []firewall.Hook{firewall.HookForward, firewall.HookInput, firewall.HookPostrouting}, legacyPlaces)
+}
+
+func removal(s snapshot, name string, hooks []firewall.Hook, places map[firewall.Hook]place) string {
 	return transactions(func(table string) []string {
 		var rules, chains []string
 		for _, h := range hooks {
@@ -113,7 +84,7 @@ func removeText(s snapshot, bridge string) string {
 			if p.table != table {
 				continue
 			}
-			own := p.prefix + bridge
+			own := p.prefix + name
 			if s.hasChain(table, own) {
 				rules, chains = append(rules, "-F "+own), append(chains, "-X "+own)
 			}
@@ -140,7 +111,7 @@ func unused(s snapshot, p place, own string) bool {
 // deleteDispatch names each rule rather than to flush: what somebody has added since the snapshot stays, and the chain's
 // deletion fails.
 func deleteDispatch(s snapshot, p place) (lines []string) {
-	for _, parent := range []string{"FORWARD", "DOCKER-USER", "INPUT", "POSTROUTING"} {
+	for _, parent := range []string{"FORWARD", dockerUser, "INPUT", "POSTROUTING"} {
 		lines = append(lines, deleteRules(s, p.table, parent, "-j "+p.dispatch)...)
 	}
 	for _, rule := range s[p.table][p.dispatch] {

@@ -11,52 +11,54 @@ import (
 // The chains that the network guide names. Each network adds one chain of its own behind each of them.
 const (
 	forwardChain    = "DOCKER-MCP"
-	inputChain      = "MCP-INPUT"
 	masqueradeChain = "MCP-MASQUERADE"
 )
 
-// place is where a hook's rules stand: table, the dispatching chain, and the beginning of a network's own chain.
-type place struct{ table, dispatch, prefix string }
+// place is where a hook's rules stand: the table, the kernel's chain, the dispatching chain, and the beginning of a network's own.
+type place struct{ table, parent, dispatch, prefix string }
 
 var places = map[firewall.Hook]place{
-	firewall.HookForward:     {"filter", forwardChain, "MCP-FWD-"},
-	firewall.HookInput:       {"filter", inputChain, "MCP-IN-"},
-	firewall.HookPostrouting: {"nat", masqueradeChain, "MCP-NAT-"},
+	firewall.HookForward:     {"filter", "FORWARD", forwardChain, "MCP-FWD-"},
+	firewall.HookPostrouting: {"nat", "POSTROUTING", masqueradeChain, "MCP-NAT-"},
 }
 
 // hooks in the order they are rendered.
-var hooks = []firewall.Hook{firewall.HookForward, firewall.HookInput, firewall.HookPostrouting}
+var hooks = []firewall.Hook{firewall.HookForward, firewall.HookPostrouting}
+
+// legacyPlaces are those of the time before networks had namespaces.
+var legacyPlaces = map[firewall.Hook]place{
+	firewall.HookForward:     places[firewall.HookForward],
+	firewall.HookInput:       {"filter", "INPUT", "MCP-INPUT", "MCP-IN-"},
+	firewall.HookPostrouting: places[firewall.HookPostrouting],
+}
 
 // multiportMost is the most ports that one multiport match holds (XT_MULTI_PORTS, linux/netfilter/xt_multiport.h).
 const multiportMost = 15
 
-// RestoreText is a network's own chains as input of iptables-restore --noflush: each table in one transaction.
-func RestoreText(bridge string, r firewall.Ruleset) string {
-	var b strings.Builder
-	for _, table := range []string{"filter", "nat"} {
-		var chains, rules strings.Builder
-		for _, c := range r.Chains {
+// isolation is Docker's chain that drops what goes to another of its bridges, until Docker 28. Packets from an uplink do not pass
+// the chain that leads there, which asks for a bridge of Docker's own.
+const isolation = "DOCKER-ISOLATION-STAGE-2"
+
+// text is the network's own chains as input of iptables-restore --noflush: each table in one transaction.
+func (n Network) text(s snapshot) string {
+	return transactions(func(table string) []string {
+		var chains, rules []string
+		for _, c := range n.Host.Chains {
 			p, ok := places[c.Hook]
 			if !ok || p.table != table {
 				continue
 			}
-			fmt.Fprintf(&chains, ":%s - [0:0]\n", p.prefix+bridge)
+			chain := p.prefix + n.Uplink
+			chains = append(chains, fmt.Sprintf(":%s - [0:0]", chain))
+			if c.Hook == firewall.HookForward && s.hasChain(table, isolation) {
+				rules = append(rules, fmt.Sprintf("-A %s -i %s ! -o %s -j %s", chain, n.Uplink, n.Uplink, isolation))
+			}
 			for _, rule := range c.Rules {
-				rules.WriteString(ruleText(p.prefix+bridge, rule))
+				rules = append(rules, ruleLines(chain, rule)...)
 			}
 		}
-		if chains.Len() > 0 {
-			fmt.Fprintf(&b, "*%s\n%s%sCOMMIT\n", table, chains.String(), rules.String())
-		}
-	}
-	return b.String()
-}
-
-// RestoreText6 denies a network's bridge every use of the host's IPv6.
-func RestoreText6(bridge string) string {
-	fwd, in := places[firewall.HookForward].prefix+bridge, places[firewall.HookInput].prefix+bridge
-	return fmt.Sprintf("*filter\n:%s - [0:0]\n:%s - [0:0]\n-A %s -i %s -j DROP\n-A %s -o %s -j DROP\n-A %s -i %s -j DROP\nCOMMIT\n",
-		fwd, in, fwd, bridge, fwd, bridge, in, bridge)
+		return append(chains, rules...)
+	})
 }
 
 // transactions is the lines of each table as input of iptables-restore, "" where there are none.
@@ -70,12 +72,11 @@ func transactions(lines func(table string) []string) string {
 	return b.String()
 }
 
-func ruleText(chain string, r firewall.Rule) string {
-	var lines strings.Builder
+func ruleLines(chain string, r firewall.Rule) (lines []string) {
 	for _, arguments := range expand(r.Match) {
-		fmt.Fprintf(&lines, "-A %s %s-m comment --comment %q %s\n", chain, arguments, r.ID, target(r.Verdict))
+		lines = append(lines, fmt.Sprintf("-A %s %s-m comment --comment %q %s", chain, arguments, r.ID, target(r.Verdict)))
 	}
-	return lines.String()
+	return lines
 }
 
 // expand turns matches into arguments; a list of ports that is too long for one rule makes several.

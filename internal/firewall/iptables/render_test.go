@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// network compiles a network on a bridge; its subnet follows from the number.
+// network compiles the host's part of a network; its subnet follows from the number.
 func network(t testing.TB, bridge string, number byte, options map[string]string) iptables.Network {
 	t.Helper()
 	at := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{172, number, 0, last}) }
@@ -27,25 +27,33 @@ func network(t testing.TB, bridge string, number byte, options map[string]string
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := topology.Network{ID: bridge, Owner: topology.OwnerDocker, Bridge: bridge, Subnet: netip.PrefixFrom(at(0), 16), BridgeAddr: at(1), Policy: p}
-	return iptables.Network{Bridge: bridge, Host: firewall.CompileNetwork(n, firewall.Features{})}
+	n := topology.Network{ID: bridge, Owner: topology.OwnerDocker, Bridge: bridge, Subnet: netip.PrefixFrom(at(0), 16),
+		BridgeAddr: at(1), Policy: p}
+	return iptables.Network{Uplink: n.Uplink(), Host: firewall.CompileHost(n)}
 }
 
-func TestRestoreText(t *testing.T) {
-	many := "tcp/1"
-	for _, port := range strings.Fields("2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17") {
-		many += ",tcp/" + port
-	}
-	for name, options := range map[string]map[string]string{
-		"default":    nil,
-		"egress-off": {policy.KeyEgress: "off"},
-		"gateways":   {policy.KeyGateway: "172.20.0.100:8080,172.20.0.101:53/udp", policy.KeyEgress: "udp/123"},
-		"many-ports": {policy.KeyEgress: many},
+// TestText: what goes to iptables-restore on a host without anything, and on one whose Docker isolates its bridges.
+func TestText(t *testing.T) {
+	isolating := "*filter\n:FORWARD DROP [0:0]\n:DOCKER-ISOLATION-STAGE-2 - [0:0]\nCOMMIT\n"
+	for name, c := range map[string]struct {
+		saved   string
+		options map[string]string
+	}{
+		"default": {},
+		"gateways": {options: map[string]string{policy.KeyGateway: "172.20.0.100:8080,172.20.0.101:53/udp",
+			policy.KeyEgress: "udp/123"}},
+		"isolation": {saved: isolating},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := network(t, "mcp-secure", 20, options)
-			golden.Check(t, *update, name+".rules", iptables.RestoreText(n.Bridge, n.Host))
+			golden.Check(t, *update, name+".rules", iptables.Text(c.saved, network(t, "mcp-secure", 20, c.options)))
 		})
 	}
-	golden.Check(t, *update, "ipv6.rules", iptables.RestoreText6("mcp-secure"))
+}
+
+// TestTextOfNothing: a network without an uplink has nothing in iptables.
+func TestTextOfNothing(t *testing.T) {
+	n := network(t, "mcp-secure", 20, map[string]string{policy.KeyEgress: "off"})
+	if got := iptables.Text("", n); strings.TrimSpace(got) != "" {
+		t.Errorf("got:\n%s", got)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
 )
 
 // Position is a rule's place: the chain it stands in, counted from 1.
@@ -13,23 +15,13 @@ type Position struct {
 	Rule  int    `json:"rule"`
 }
 
-// Where tells where the jump to DOCKER-MCP stands, by command ("iptables", "ip6tables"). A command without one is missing.
-func (f *Firewall) Where() map[string]Position {
-	out := map[string]Position{}
-	for command, protocol := range map[string]goiptables.Protocol{"iptables": goiptables.ProtocolIPv4, "ip6tables": goiptables.ProtocolIPv6} {
-		s, err := f.save(context.Background(), protocol)
-		if p, ok := position(s); ok && err == nil {
-			out[command] = p
-		}
+// Where tells where the jump to DOCKER-MCP stands; ok is false where there is none.
+func (f *Firewall) Where() (p Position, ok bool) {
+	s, err := f.save(context.Background(), goiptables.ProtocolIPv4)
+	if err != nil {
+		return p, false
 	}
-	return out
-}
-
-func position(s snapshot) (Position, bool) {
-	for _, parent := range []string{"DOCKER-USER", "FORWARD"} {
-		if i := slices.Index(s["filter"][parent], "-j "+forwardChain); i >= 0 {
-			return Position{parent, i + 1}, true
-		}
-	}
-	return Position{}, false
+	parent := places[firewall.HookForward].parent
+	i := slices.Index(s["filter"][parent], "-j "+forwardChain)
+	return Position{parent, i + 1}, i >= 0
 }

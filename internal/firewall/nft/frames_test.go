@@ -15,7 +15,8 @@ import (
 )
 
 // etherTypes are all that random frames have, since it takes a socket for each to see that none passes.
-var etherTypes = []uint16{frame.TypeIPv4, frame.TypeARP, frame.TypeIPv6, frame.TypeVLAN, frame.TypeQinQ, 0x88cc, 0x8847, 0x888e, 0x22f0}
+var etherTypes = []uint16{frame.TypeIPv4, frame.TypeARP, frame.TypeIPv6, frame.TypeVLAN, frame.TypeQinQ, 0x88cc, 0x8847,
+	0x888e, 0x22f0}
 
 // A frame carries its number behind a mark, and in both TCP numbers, whose upper 20 bits a reset gives back.
 const (
@@ -23,11 +24,14 @@ const (
 	seqShift = 12
 )
 
+// identity is what stays of a frame that is handed to the router: all but the destination MAC.
+func identity(f []byte) string { return string(f[min(6, len(f)):]) }
+
 func token(n int) []byte { return binary.BigEndian.AppendUint32([]byte(mark), uint32(n)) }
 
-// numberOf finds the number of a frame that went unchanged, or in one that carries it.
+// numberOf finds the number of a frame of which nothing but the destination MAC was changed, or in one that carries it.
 func numberOf(f []byte, known map[string]int) (int, bool) {
-	if n, ok := known[string(f)]; ok {
+	if n, ok := known[identity(f)]; ok {
 		return n, true
 	}
 	i := bytes.Index(f, []byte(mark))
@@ -55,10 +59,10 @@ func segment(n int, src, dst uint16, flags byte) frame.Segment {
 	return frame.Segment{Src: src, Dst: dst, Seq: number, Ack: number, Flags: flags, Data: token(n)}
 }
 
-// permitted is a frame that always passes.
-func permitted(server, gw topology.Endpoint, n int) []byte {
-	p := frame.IPv4{Src: server.IP, Dst: gw.IP}.TCP(segment(n, 40000, 8080, frame.ACK))
-	return frame.Ethernet(net.HardwareAddr(gw.MAC), net.HardwareAddr(server.MAC), frame.TypeIPv4, p.Bytes())
+// denied is a segment from one server to another, which is always answered with a reset.
+func denied(from, to topology.Endpoint, n int) []byte {
+	p := frame.IPv4{Src: from.IP, Dst: to.IP}.TCP(segment(n, 40000, 8080, frame.ACK))
+	return frame.Ethernet(net.HardwareAddr(to.MAC), net.HardwareAddr(from.MAC), frame.TypeIPv4, p.Bytes())
 }
 
 // generator makes random frames out of right ones.
@@ -79,8 +83,8 @@ func (g generator) next(n int) shot {
 		}
 		s.made, s.whole = strings.Join(made, ", "), len(made) == 0
 		// The kernel drops a frame that ends in a VLAN tag, or right behind it, before any rule sees it.
-		if len(s.frame) >= 20 && !g.seen[string(s.frame)] {
-			g.seen[string(s.frame)] = true
+		if len(s.frame) >= 20 && !g.seen[identity(s.frame)] {
+			g.seen[identity(s.frame)] = true
 			return s
 		}
 	}
@@ -88,7 +92,8 @@ func (g generator) next(n int) shot {
 
 // base is a frame as an endpoint might send it, permitted or not, but in order.
 func (g generator) base(n int) shot {
-	from := pick(g, g.lab.endpoints[serverA], g.lab.endpoints[serverB], g.lab.endpoints[gateway], g.lab.endpoints[gateway], g.lab.endpoints[candidate])
+	from := pick(g, g.lab.endpoints[serverA], g.lab.endpoints[serverB], g.lab.endpoints[gateway],
+		g.lab.endpoints[gateway], g.lab.endpoints[candidate])
 	to := pick(g, g.lab.endpoints...)
 	if from.Role == topology.RoleServer && g.IntN(4) > 0 {
 		to = g.lab.endpoints[gateway]
@@ -98,20 +103,22 @@ func (g generator) base(n int) shot {
 	switch g.IntN(8) {
 	case 0:
 		m := frame.ARP{Op: pick[uint16](g, 1, 1, 1, 2), SrcMAC: net.HardwareAddr(from.MAC), Src: from.IP, Dst: g.addr()}
-		s.kind, s.frame = "arp", append(frame.Ethernet(pick(g, frame.Broadcast, mac), net.HardwareAddr(from.MAC), frame.TypeARP, m.Bytes()), token(n)...)
+		s.kind, s.frame = "arp", append(frame.Ethernet(pick(g, frame.Broadcast, mac), net.HardwareAddr(from.MAC),
+			frame.TypeARP, m.Bytes()), token(n)...)
 		return s
 	case 1:
 		p := frame.IPv4{Src: from.IP, Dst: to.IP}.UDP(g.port(), g.port(), token(n))
 		s.kind, s.frame = "udp", frame.Ethernet(mac, net.HardwareAddr(from.MAC), frame.TypeIPv4, p.Bytes())
 		return s
 	case 2:
-		mac = net.HardwareAddr(g.lab.network.BridgeMAC())
+		mac = net.HardwareAddr(g.lab.network.RouterMAC())
 	}
 	src, dst := g.port(), g.port()
 	if flow, ok := g.flow(from, to); ok && g.IntN(3) == 0 {
 		src, dst = flow[0], flow[1]
 	}
-	p := frame.IPv4{Src: from.IP, Dst: to.IP}.TCP(segment(n, src, dst, pick[byte](g, 2, 2, 16, 16, 18, 17, 4, 24, 0, byte(g.IntN(256)))))
+	p := frame.IPv4{Src: from.IP, Dst: to.IP}.TCP(segment(n, src, dst,
+		pick[byte](g, 2, 2, 16, 16, 18, 17, 4, 24, 0, byte(g.IntN(256)))))
 	s.kind, s.frame = "tcp", frame.Ethernet(mac, net.HardwareAddr(from.MAC), frame.TypeIPv4, p.Bytes())
 	return s
 }
@@ -122,8 +129,8 @@ func (g generator) flow(from, to topology.Endpoint) (ports [2]uint16, ok bool) {
 	if from.Role != topology.RoleServer {
 		server, gw = to, from
 	}
-	for _, name := range []string{".flows", ".closing"} {
-		set, _ := g.lab.rules.Set(firewall.NetDev, g.lab.network.Bridge+name)
+	for _, name := range []string{"flows", "closing"} {
+		set, _ := g.lab.rules.Set(firewall.NetDev, name)
 		for _, e := range set.Elements {
 			if e.Key[0] == server.IP.String() && e.Key[2] == gw.IP.String() {
 				ports, ok = [2]uint16{number(e.Key[1]), number(e.Key[3])}, true
@@ -146,7 +153,8 @@ func (g generator) port() uint16 {
 }
 
 func (g generator) addr() netip.Addr {
-	outside := []netip.Addr{g.lab.network.BridgeAddr, testOutside, netip.AddrFrom4([4]byte{172, 20, 9, byte(g.IntN(256))})}
+	outside := []netip.Addr{g.lab.network.BridgeAddr, testOutside,
+		netip.AddrFrom4([4]byte{172, 20, 9, byte(g.IntN(256))})}
 	for _, e := range g.lab.endpoints {
 		outside = append(outside, e.IP)
 	}
@@ -156,7 +164,8 @@ func (g generator) addr() netip.Addr {
 var testOutside = netip.MustParseAddr("198.51.100.2")
 
 func (g generator) mac() net.HardwareAddr {
-	all := []net.HardwareAddr{net.HardwareAddr(g.lab.network.BridgeMAC()), frame.Broadcast, {1, 0, 0x5e, 0, 0, 1}, {0x33, 0x33, 0, 0, 0, 1}, {2, 0xde, 0xad, 0, 0, byte(g.IntN(256))}}
+	all := []net.HardwareAddr{net.HardwareAddr(g.lab.network.RouterMAC()), frame.Broadcast, {1, 0, 0x5e, 0, 0, 1},
+		{0x33, 0x33, 0, 0, 0, 1}, {2, 0xde, 0xad, 0, 0, byte(g.IntN(256))}}
 	for _, e := range g.lab.endpoints {
 		all = append(all, net.HardwareAddr(e.MAC), net.HardwareAddr(e.PortMAC()))
 	}

@@ -1,11 +1,10 @@
 package nft
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -15,7 +14,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/firewall"
 )
 
-// Guard is an endpoint's guard with the index of its wire, which names mean nothing to the kernel's maps.
+// Guard is an endpoint's guard with the index of its wire: names mean nothing to the kernel's sets.
 type Guard struct {
 	firewall.Guard
 	Index int
@@ -40,16 +39,17 @@ func (f *Firewall) Guard(guards ...Guard) error {
 }
 
 func (f *Firewall) guard(guards []Guard) error {
+	// What an endpoint has no more goes first: a right that it lost ends before another begins.
+	for _, g := range guards {
+		f.dropElements(g.Gone, g.Index)
+	}
 	err := f.addGuards(guards)
 	if errors.Is(err, unix.EEXIST) {
 		// An endpoint that is gone left an element under this key.
 		for _, g := range guards {
-			f.dropElements(g.Elements)
+			f.dropElements(g.Elements, g.Index)
 		}
 		err = f.addGuards(guards)
-	}
-	for _, g := range guards {
-		f.dropElements(g.Gone)
 	}
 	return err
 }
@@ -64,15 +64,10 @@ func (f *Firewall) addGuards(guards []Guard) error {
 }
 
 func (f *Firewall) queue(g Guard) error {
-	chain := f.conn.AddChain(baseChain(g.Chain))
-	f.conn.FlushChain(chain)
-	for _, r := range g.Chain.Rules {
-		next, ok := r.Verdict.(firewall.Goto)
-		if !ok || len(r.Match) > 0 || r.Log || r.Count {
-			return fmt.Errorf("rule %s is not one of an endpoint's chain, which only goes on", r.ID)
+	if g.Chain.Name != "" {
+		if err := f.queueRules(f.conn.AddChain(baseChain(g.Chain)), g.Chain.Rules); err != nil {
+			return err
 		}
-		f.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: next.Chain}},
-			UserData: userdata.AppendString(nil, userdata.TypeComment, r.ID)})
 	}
 	for _, e := range g.Elements {
 		element, err := setElement(e, g.Index)
@@ -86,49 +81,100 @@ func (f *Firewall) queue(g Guard) error {
 	return nil
 }
 
+// queueRules replaces the rules of a base chain of wires, which only go on.
+func (f *Firewall) queueRules(chain *nftables.Chain, rules []firewall.Rule) error {
+	f.conn.FlushChain(chain)
+	for _, r := range rules {
+		next, ok := r.Verdict.(firewall.Goto)
+		if !ok || len(r.Match) > 0 || r.Log || r.Count {
+			return fmt.Errorf("rule %s is not one of an ingress chain, which only goes on", r.ID)
+		}
+		f.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: next.Chain}},
+			UserData: userdata.AppendString(nil, userdata.TypeComment, r.ID)})
+	}
+	return nil
+}
+
 // Unguard removes guards. What is missing is no error: some kernels remove a chain with its device.
-func (f *Firewall) Unguard(guards ...firewall.Guard) error {
+func (f *Firewall) Unguard(guards ...Guard) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var failed []error
 	for _, g := range guards {
 		if err := f.unguard(g); err != nil {
-			failed = append(failed, fmt.Errorf("chain %s: %w", g.Chain.Name, err))
+			failed = append(failed, fmt.Errorf("endpoint's rules: %w", err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-func (f *Firewall) unguard(g firewall.Guard) error {
-	f.queueElementsGone(g.Elements...)
-	f.conn.DelChain(baseChain(g.Chain))
+func (f *Firewall) unguard(g Guard) error {
+	f.queueElementsGone(g.Index, g.Elements...)
+	f.queueChainGone(g.Chain)
 	err := f.conn.Flush()
 	if !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	f.dropElements(g.Elements)
-	f.conn.DelChain(baseChain(g.Chain))
+	f.dropElements(g.Elements, g.Index)
+	f.queueChainGone(g.Chain)
 	if err := f.conn.Flush(); !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return nil
 }
 
+func (f *Firewall) queueChainGone(c firewall.Chain) {
+	if c.Name != "" {
+		f.conn.DelChain(baseChain(c))
+	}
+}
+
 // dropElements removes elements one by one, since one that is missing fails a whole transaction.
-func (f *Firewall) dropElements(elements []firewall.GuardElement) {
+func (f *Firewall) dropElements(elements []firewall.GuardElement, index int) {
 	for _, e := range elements {
-		f.queueElementsGone(e)
+		f.queueElementsGone(index, e)
 		_ = f.conn.Flush()
 	}
 }
 
-func (f *Firewall) queueElementsGone(elements ...firewall.GuardElement) {
+func (f *Firewall) queueElementsGone(index int, elements ...firewall.GuardElement) {
 	for _, e := range elements {
-		key, err := keyBytes(e.Set.Key, e.Key)
-		if err == nil {
+		for _, key := range f.keys(e, index) {
 			_ = f.conn.SetDeleteElements(kernelSet(e.Set), []nftables.SetElement{{Key: key}})
 		}
 	}
+}
+
+// keys are those of an element. The index of a wire that is gone is not known any more: its keys are those with the same rest.
+func (f *Firewall) keys(e firewall.GuardElement, index int) (keys [][]byte) {
+	key, err := keyBytes(e.Set.Key, e.Key, index)
+	if err != nil {
+		return nil
+	}
+	if index != 0 || e.Set.Key[0] != firewall.IfaceIndex || strings.HasPrefix(e.Key[0], unknownIndex) {
+		return [][]byte{key}
+	}
+	elements, err := f.elementsOf(kernelSet(e.Set))
+	if err != nil {
+		return nil
+	}
+	for _, have := range elements {
+		if len(have.Key) == len(key) && bytes.Equal(have.Key[indexBytes:], key[indexBytes:]) {
+			keys = append(keys, have.Key)
+		}
+	}
+	return keys
+}
+
+// DropElements removes single elements, named as Observe gives them; index gives the indices of wires that are there. What is
+// missing is no error.
+func (f *Firewall) DropElements(index map[string]int, elements ...firewall.GuardElement) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range elements {
+		f.dropElements([]firewall.GuardElement{e}, index[e.Key[0]])
+	}
+	return nil
 }
 
 func table(f firewall.Family) *nftables.Table {
@@ -147,59 +193,9 @@ func baseChain(c firewall.Chain) *nftables.Chain {
 	}
 }
 
-func typeBytes(t firewall.Type, value string) ([]byte, error) {
-	switch t {
-	case firewall.IPv4Addr:
-		a, err := netip.ParseAddr(value)
-		return a.AsSlice(), err
-	case firewall.EtherAddr:
-		mac, err := net.ParseMAC(value)
-		return mac, err
-	case firewall.IfaceName:
-		name := make([]byte, unix.IFNAMSIZ)
-		if copy(name, value) == len(name) {
-			return nil, fmt.Errorf("interface name %q is longer than %d bytes", value, len(name)-1)
-		}
-		return name, nil
-	}
-	return nil, fmt.Errorf("type %s is not one of an endpoint's elements", t)
-}
-
-// keyBytes is a key as the kernel holds it: each part of a concatenation starts at a multiple of four bytes.
-func keyBytes(types []firewall.Type, values []string) ([]byte, error) {
-	var key []byte
-	for i, t := range types {
-		part, err := typeBytes(t, values[i])
-		if err != nil {
-			return nil, err
-		}
-		key = append(key, part...)
-		for len(types) > 1 && len(key)%4 != 0 {
-			key = append(key, 0)
-		}
-	}
-	return key, nil
-}
-
-func setElement(e firewall.GuardElement, index int) (nftables.SetElement, error) {
-	key, err := keyBytes(e.Set.Key, e.Key)
-	if err != nil {
-		return nftables.SetElement{}, err
-	}
-	if e.Set.Data == firewall.IfaceIndex {
-		return nftables.SetElement{Key: key, Val: binary.NativeEndian.AppendUint32(nil, uint32(index))}, nil
-	}
-	if e.Set.Data == "" {
-		return nftables.SetElement{Key: key}, nil
-	}
-	value, err := typeBytes(e.Set.Data, e.Data)
-	return nftables.SetElement{Key: key, Val: value}, err
-}
-
 var kernelTypes = map[firewall.Type]nftables.SetDatatype{
 	firewall.IPv4Addr: nftables.TypeIPAddr, firewall.EtherAddr: nftables.TypeEtherAddr,
 	firewall.InetService: nftables.TypeInetService, firewall.IfaceIndex: nftables.TypeIFIndex,
-	firewall.IfaceName: nftables.TypeIFName,
 }
 
 func kernelSet(s firewall.Set) *nftables.Set {

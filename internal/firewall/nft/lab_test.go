@@ -2,35 +2,42 @@ package nft_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/mcpnet/mcpnet/internal/engine"
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/nft"
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// lab is a network of the real engine whose containers are a raw socket each: no address, no stack that would answer.
+// lab is a network of a real front whose containers are a raw socket each: no address, no stack that would answer.
 type lab struct {
 	t         *testing.T
 	world     *testnet.World
-	engine    *engine.Engine
+	front     *resident.Front
+	inside    *testnet.NS // the network's namespace
 	nft       *nft.Firewall
 	network   topology.Network
+	features  firewall.Features
 	rules     firewall.Ruleset // as the simulator sees them, after every frame so far
 	endpoints []topology.Endpoint
 	sockets   map[string]int // raw sockets of containers, by wire
-	stack     []int          // what ingress let into the host
+	stack     []int          // what the namespace's own stack is given
+	router    int            // index of the link over which ingress hands it frames
 }
 
 // Endpoints of a lab: two servers, a gateway, and a candidate at another gateway's address.
@@ -38,24 +45,28 @@ const (
 	serverA, serverB, gateway, candidate = 0, 1, 2, 3
 )
 
-func newLab(t *testing.T, options map[string]string) *lab {
+func newLab(t *testing.T, features firewall.Features, options map[string]string) *lab {
 	t.Helper()
-	l := &lab{t: t, world: testnet.NewWorld(t), sockets: map[string]int{}}
+	l := &lab{t: t, world: testnet.NewWorld(t), features: features, sockets: map[string]int{}}
+	needs(t, openNFT(t, l.world.Host), features)
 	var err error
-	l.engine, err = engine.Open(t.Context(), engine.Config{StoreDir: t.TempDir(), NetNS: l.world.Host.Path(), Owner: topology.OwnerDocker,
-		Log: slog.New(slog.DiscardHandler)})
+	l.front, err = resident.Open(t.Context(), resident.Config{StoreDir: t.TempDir(), NetNS: l.world.Host.Path(),
+		Pins:  ns.HostPins(l.world.Pins),
+		Owner: topology.OwnerDocker, Log: slog.New(slog.DiscardHandler),
+		Features: func(firewall.Features) firewall.Features { return features }})
 	check(t, err)
-	t.Cleanup(func() { l.engine.Close() })
-	check(t, l.engine.Start(t.Context()))
+	t.Cleanup(func() { l.front.Close() })
+	check(t, l.front.Start(t.Context()))
 	p, err := policy.Parse(options)
 	check(t, err)
-	check(t, l.engine.CreateNetwork(t.Context(), topology.Network{ID: "4f2a9c1e", Subnet: netip.MustParsePrefix("172.20.0.0/16"),
+	check(t, l.front.CreateNetwork(t.Context(), topology.Network{ID: "4f2a9c1e",
+		Subnet:     netip.MustParsePrefix("172.20.0.0/16"),
 		BridgeAddr: netip.MustParseAddr("172.20.0.1"), Policy: p}))
-	networks, err := l.engine.Networks(t.Context())
+	networks, err := l.front.Networks(t.Context())
 	check(t, err)
-	l.network, l.nft = networks[0], openNFT(t, l.world.Host)
-	features, err := l.nft.Features(t.Context())
-	check(t, err)
+	l.network = networks[0]
+	l.inside = l.world.Pinned(l.network.Namespace())
+	l.nft = openNFT(t, l.inside)
 	l.rules = firewall.CompileNetwork(l.network, features)
 	l.listen()
 	l.attach("a", "172.20.240.1", topology.RoleServer)
@@ -84,25 +95,44 @@ func check(t *testing.T, err error) {
 
 func (l *lab) attach(id, ip string, role topology.Role) {
 	l.t.Helper()
-	e, err := l.engine.CreateEndpoint(l.t.Context(), topology.Endpoint{ID: id, NetworkID: l.network.ID, IP: netip.MustParseAddr(ip), Role: role})
+	e, err := l.front.CreateEndpoint(l.t.Context(), topology.Endpoint{ID: id, NetworkID: l.network.ID,
+		IP: netip.MustParseAddr(ip), Role: role})
 	check(l.t, err)
-	a, err := l.engine.Join(l.t.Context(), l.network.ID, id)
+	a, err := l.front.Join(l.t.Context(), l.network.ID, id)
 	check(l.t, err)
 	container := testnet.New(l.t, id)
 	container.Sysctl("net.ipv6.conf.all.disable_ipv6", "1")
 	container.Sysctl("net.ipv6.conf.default.disable_ipv6", "1")
-	l.world.Host.Give(a.Interface, container, "eth0")
+	l.world.Host.Give(a.Name, container, "eth0")
 	container.Up("eth0")
+	l.ready(l.inside, e.Wire())
+	l.ready(container, "eth0")
 	l.sockets[e.Wire()] = l.socket(container, unix.ETH_P_ALL, container.Link("eth0").Attrs().Index)
 	l.endpoints = append(l.endpoints, e)
-	l.rules = l.rules.With(firewall.CompileEndpoint(l.network, e))
+	l.rules = l.rules.With(firewall.CompileEndpoint(l.network, e, l.features))
 }
 
-// listen opens sockets of one EtherType each: those see only what ingress let pass. The bridge hands everything up.
+// ready waits until a link passes frames, which the kernel sees to some time after both ends are up: until then it has
+// a queue that loses everything.
+func (l *lab) ready(in *testnet.NS, link string) {
+	l.t.Helper()
+	for range 500 {
+		if shown := in.Run("ip", "link", "show", "dev", link); strings.Contains(shown, "state UP") &&
+			!strings.Contains(shown, "qdisc noop ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	l.t.Fatalf("link %s does not come up", link)
+}
+
+// listen opens sockets of one EtherType each in the network's namespace: those see only what ingress let pass, and what
+// it handed to the router. The bridge hands everything up.
 func (l *lab) listen() {
-	l.world.Host.Run("ip", "link", "set", l.network.Bridge, "promisc", "on")
+	l.inside.Run("ip", "link", "set", l.network.Bridge, "promisc", "on")
+	l.router = l.inside.Link(topology.Router).Attrs().Index
 	for _, t := range etherTypes {
-		l.stack = append(l.stack, l.socket(l.world.Host, t, 0))
+		l.stack = append(l.stack, l.socket(l.inside, t, 0))
 	}
 }
 
@@ -110,7 +140,8 @@ func (l *lab) socket(in *testnet.NS, protocol uint16, index int) (fd int) {
 	l.t.Helper()
 	check(l.t, in.Do(func() (err error) {
 		big := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, protocol))
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, int(big)); err != nil {
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC,
+			int(big)); err != nil {
 			return err
 		}
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
@@ -127,55 +158,58 @@ func (l *lab) send(from topology.Endpoint, frame []byte) {
 	}
 }
 
-// collect waits until a last frame has gone the long way, and with it everything before it, and gives the places where
-// the batch's frames came out.
+// collect waits until a last frame has gone the longest way, to the router and back as a reset, and with it everything
+// before it, and gives the places where the batch's frames came out.
 func (l *lab) collect(last int, batch []shot) map[int][]string {
 	l.t.Helper()
-	l.send(l.endpoints[serverA], permitted(l.endpoints[serverA], l.endpoints[gateway], last))
+	from := l.endpoints[serverA]
+	l.send(from, denied(from, l.endpoints[serverB], last))
 	places := map[int][]string{}
 	known := map[string]int{}
 	for _, s := range batch {
-		known[string(s.frame)] = s.number
+		known[identity(s.frame)] = s.number
 		places[s.number] = nil
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		l.drain(known, places)
-		if _, done := places[last]; done {
+		if slices.Contains(places[last], "reset") {
 			delete(places, last)
 			return places
 		}
 		if time.Now().After(deadline) {
-			l.t.Fatalf("a permitted frame (%d) does not arrive", last)
+			l.t.Fatalf("a denied segment (%d) is not answered: %v", last, places[last])
 		}
 	}
 }
 
-// drain notes what has come out. What the host's stack says to the gateway about frames it was given, some of it late, is
-// its own affair.
+// drain notes what has come out. What the router says about frames that it was given is its own affair, but for the
+// resets that it owes.
 func (l *lab) drain(known map[string]int, places map[int][]string) {
-	bridge := l.network.BridgeMAC()
-	for i, e := range l.endpoints {
-		for frame := range incoming(l.t, l.sockets[e.Wire()]) {
-			if i == gateway && bytes.Equal(frame[6:12], bridge) {
-				continue
-			}
-			if n, place, ok := recognise(frame, e.Wire(), known); ok {
-				places[n] = append(places[n], place)
+	router := l.network.RouterMAC()
+	for _, e := range l.endpoints {
+		for frame, _ := range incoming(l.t, l.sockets[e.Wire()]) {
+			n, place, ok := recognise(frame, e.Wire(), known)
+			if ok && (place != "" || !bytes.Equal(frame[6:12], router)) {
+				places[n] = append(places[n], cmp.Or(place, "arrived at "+e.Wire()))
 			}
 		}
 	}
 	for _, fd := range l.stack {
-		for frame := range incoming(l.t, fd) {
-			if n, ok := numberOf(frame, known); ok && !bytes.Equal(frame[6:12], bridge) {
-				places[n] = append(places[n], "host")
+		for frame, index := range incoming(l.t, fd) {
+			n, ok := numberOf(frame, known)
+			switch {
+			case ok && index == l.router && bytes.Equal(frame[:6], router):
+				places[n] = append(places[n], "router")
+			case ok:
+				places[n] = append(places[n], fmt.Sprintf("stack, by link %d", index))
 			}
 		}
 	}
 }
 
-// incoming yields what a socket has received from others.
-func incoming(t *testing.T, fd int) func(yield func([]byte) bool) {
-	return func(yield func([]byte) bool) {
+// incoming yields what a socket has received from others, and the link that it came in by.
+func incoming(t *testing.T, fd int) func(yield func([]byte, int) bool) {
+	return func(yield func([]byte, int) bool) {
 		buf := make([]byte, 1<<16)
 		for {
 			size, from, err := unix.Recvfrom(fd, buf, 0)
@@ -185,19 +219,21 @@ func incoming(t *testing.T, fd int) func(yield func([]byte) bool) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if l, ok := from.(*unix.SockaddrLinklayer); ok && l.Pkttype == unix.PACKET_OUTGOING {
+			l, ok := from.(*unix.SockaddrLinklayer)
+			if !ok || l.Pkttype == unix.PACKET_OUTGOING {
 				continue
 			}
-			if !yield(bytes.Clone(buf[:size])) {
+			if !yield(bytes.Clone(buf[:size]), l.Ifindex) {
 				return
 			}
 		}
 	}
 }
 
-// recognise tells which frame one that came out at a container is, or answers, and how.
+// recognise tells which frame one that came out at a container is, or answers, and how. It says no place for one that
+// only carries the number.
 func recognise(f []byte, wire string, known map[string]int) (number int, place string, ok bool) {
-	if n, unchanged := known[string(f)]; unchanged {
+	if n, unchanged := known[identity(f)]; unchanged {
 		return n, "arrived at " + wire, true
 	}
 	if n, isReset := resetFor(f); isReset {
@@ -207,7 +243,7 @@ func recognise(f []byte, wire string, known map[string]int) (number int, place s
 	if found && isARPReply(f) {
 		return n, "answered with " + net.HardwareAddr(f[22:28]).String(), true
 	}
-	return n, "arrived at " + wire, found
+	return n, "", found
 }
 
 func isARPReply(f []byte) bool {

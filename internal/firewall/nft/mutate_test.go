@@ -54,7 +54,10 @@ var mutations = []mutation{
 	}},
 	{"checksum", "", func(g generator, f []byte) []byte { return put16(f, network+10, uint16(g.IntN(1<<16))) }},
 	{"source address", "", func(g generator, f []byte) []byte { return put(f, network+12, g.addr().AsSlice()...) }},
-	{"destination address", "", func(g generator, f []byte) []byte { return put(f, network+16, g.addr().AsSlice()...) }},
+	{"destination address", "", func(g generator, f []byte) []byte {
+		return put(f, network+16,
+			g.addr().AsSlice()...)
+	}},
 	{"source port", "", func(g generator, f []byte) []byte { return put16(f, transport, g.port()) }},
 	{"destination port", "", func(g generator, f []byte) []byte { return put16(f, transport+2, g.port()) }},
 	{"TCP offset", "tcp", func(g generator, f []byte) []byte { return put(f, transport+12, byte(g.IntN(16))<<4) }},

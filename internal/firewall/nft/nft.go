@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/google/nftables"
@@ -32,7 +31,7 @@ type Firewall struct {
 // Open connects to the nftables of a namespace.
 func Open(h ns.Handle) (*Firewall, error) {
 	options := []nftables.ConnOption{nftables.AsLasting(), nftables.WithSockOptions(enlarge)}
-	if fd, ok := h.FD(); ok {
+	if fd, ok := h.Socket(); ok {
 		options = append(options, nftables.WithNetNSFd(fd))
 	}
 	conn, err := nftables.New(options...)
@@ -60,23 +59,28 @@ func enlarge(c *netlink.Conn) error {
 // Close ends the connection; the rules stay.
 func (f *Firewall) Close() error { return errors.Join(f.conn.CloseLasting(), f.closeDump()) }
 
-// Load puts a rule set into the kernel, or replaces its chains, in one transaction.
+// Load puts a rule set into the kernel, or replaces its chains, in one transaction. A chain for devices of a prefix follows in a
+// second one: the nft command of older versions takes the prefix for a name.
 func (f *Firewall) Load(ctx context.Context, r firewall.Ruleset) error {
-	return f.run(ctx, r.LoadText())
-}
-
-// Unload removes a rule set. What is missing is no error.
-func (f *Firewall) Unload(ctx context.Context, r firewall.Ruleset) error {
-	return f.run(ctx, r.UnloadText())
-}
-
-// RemoveTables removes mcpnet's tables with everything in them.
-func (f *Firewall) RemoveTables(ctx context.Context) error {
-	var text strings.Builder
-	for _, family := range []firewall.Family{firewall.Inet, firewall.NetDev} {
-		fmt.Fprintf(&text, "add table %s %s\ndelete table %s %s\n", family, firewall.TableName, family, firewall.TableName)
+	if len(r.Chains) == 0 {
+		return nil
 	}
-	return f.run(ctx, text.String())
+	if err := f.run(ctx, r.LoadText()); err != nil {
+		return err
+	}
+	for _, c := range r.Chains {
+		if c.IsPrefix() {
+			if err := f.loadPrefix(c); err != nil {
+				return fmt.Errorf("chain %s: %w", c.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Unload removes the rule set of an uplink. What is missing is no error.
+func (f *Firewall) Unload(ctx context.Context, r firewall.Ruleset) error {
+	return errors.Join(f.run(ctx, r.UnloadText()), f.removeEmptyTable())
 }
 
 func (f *Firewall) run(ctx context.Context, text string) error {
@@ -89,13 +93,17 @@ const probe = "add table netdev mcpnet-probe\nadd chain netdev mcpnet-probe c\na
 
 // ErrNoForward says that the kernel cannot forward in ingress, without which a wire leads nowhere.
 var ErrNoForward = errors.New("this kernel has no nft_fwd_netdev (CONFIG_NFT_FWD_NETDEV): " +
-	"mcpnet's wires need it; use a distribution kernel of Linux 4.18 or later, and load the module nft_fwd_netdev if modules are not loaded on demand")
+	"mcpnet's wires need it; use a distribution kernel of Linux 5.10 or later, and load the module nft_fwd_netdev if modules are not loaded on demand")
 
 // Features finds out what the kernel offers, and ErrNoForward where it lacks the minimum.
 func (f *Firewall) Features(ctx context.Context) (firewall.Features, error) {
 	if err := f.run(ctx, fmt.Sprintf(probe, "fwd to meta iif")); err != nil {
 		return firewall.Features{}, fmt.Errorf("%w (%w)", ErrNoForward, err)
 	}
-	reset := f.run(ctx, fmt.Sprintf(probe, "ip protocol tcp reject with tcp reset")) == nil
-	return firewall.Features{Reset: reset}, nil
+	listed, err := f.listsPrefix(ctx)
+	if err != nil || !listed {
+		return firewall.Features{}, err
+	}
+	prefix, err := f.TakesPrefix()
+	return firewall.Features{DevicePrefix: prefix}, err
 }

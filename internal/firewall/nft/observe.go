@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,74 +15,90 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
-
-// Counter is what a rule has met.
-type Counter struct {
-	Packets uint64 `json:"packets"`
-	Bytes   uint64 `json:"bytes"`
-}
 
 // State is what the kernel holds in mcpnet's tables.
 type State struct {
 	// Chains gives the rule ids of each chain in order, by family and name. A rule that is not ours has the id "".
 	Chains map[firewall.Family]map[string][]string
 	// Counters gives the counters of rules by id, summed over chains.
-	Counters map[string]Counter
-	// Elements gives the number of elements of each set and map in table netdev mcpnet, those that rules fill left out.
-	Elements map[string]int
+	Counters map[string]topology.Traffic
+	// Elements gives what each set and map holds, those that rules fill left out: the data of each key, in the form of
+	// [firewall.Element] with " . " between the parts of a key.
+	Elements map[string]map[string]string
 }
 
-// Observe reads mcpnet's tables. Tables that do not exist are empty.
-func (f *Firewall) Observe() (State, error) {
+// Observe reads mcpnet's tables, and what is in the sets. Tables and sets that do not exist are empty. Interfaces have the names
+// that are given by index.
+func (f *Firewall) Observe(sets []firewall.Set, names map[int]string) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	state := State{Chains: map[firewall.Family]map[string][]string{}, Counters: map[string]Counter{}, Elements: map[string]int{}}
+	state := newState()
 	for _, family := range []firewall.Family{firewall.NetDev, firewall.Inet} {
 		chains, err := f.chains(family)
 		if err != nil {
 			return State{}, err
 		}
 		state.Chains[family] = chains
+		if len(chains) == 0 {
+			continue
+		}
 		if err := f.rules(state, family, ""); err != nil {
 			return State{}, err
 		}
 	}
-	return state, f.elements(state)
+	return state, f.readSets(state, sets, names)
 }
 
-// ObserveOnly reads the chains of rule sets and the number of elements that the policy gives their sets, and nothing that
-// grows with endpoints. A chain without rules counts as missing.
-func (f *Firewall) ObserveOnly(sets ...firewall.Ruleset) (State, error) {
+func newState() State {
+	return State{Chains: map[firewall.Family]map[string][]string{firewall.NetDev: {}, firewall.Inet: {}}, Counters: map[string]topology.Traffic{},
+		Elements: map[string]map[string]string{}}
+}
+
+// ObserveOnly reads the chains of a rule set and the elements that the policy gives its sets, and nothing that grows with
+// endpoints. A chain without rules counts as missing.
+func (f *Firewall) ObserveOnly(r firewall.Ruleset) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	state := State{Chains: map[firewall.Family]map[string][]string{firewall.NetDev: {}, firewall.Inet: {}}, Counters: map[string]Counter{}, Elements: map[string]int{}}
-	for _, r := range sets {
-		for _, c := range r.Chains {
-			if err := f.rules(state, c.Family, c.Name); err != nil {
-				return State{}, err
-			}
-		}
-		for _, s := range r.Sets {
-			if s.Held {
-				continue
-			}
-			elements, err := f.elementsOf(kernelSet(s))
-			if err != nil {
-				return State{}, err
-			}
-			state.Elements[s.Name] = len(elements)
+	state := newState()
+	for _, c := range r.Chains {
+		if err := f.rules(state, c.Family, c.Name); err != nil {
+			return State{}, err
 		}
 	}
-	return state, nil
+	policy := slices.DeleteFunc(slices.Clone(r.Sets), func(s firewall.Set) bool { return s.Filled })
+	return state, f.readSets(state, policy, nil)
+}
+
+func (f *Firewall) readSets(state State, sets []firewall.Set, names map[int]string) error {
+	for _, s := range sets {
+		if s.Dynamic {
+			continue
+		}
+		elements, err := f.elementsOf(kernelSet(s))
+		if err != nil {
+			return err
+		}
+		found := make(map[string]string, len(elements))
+		for _, e := range elements {
+			data := ""
+			if s.Data != "" {
+				data = valueText(s.Data, e.Val, names)
+			}
+			found[keyText(s.Key, e.Key, names)] = data
+		}
+		state.Elements[s.Name] = found
+	}
+	return nil
 }
 
 // MissingElements tells which elements of an endpoint are not in the kernel.
-func (f *Firewall) MissingElements(g firewall.Guard) (missing []string, err error) {
+func (f *Firewall) MissingElements(g Guard) (missing []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range g.Elements {
-		key, err := keyBytes(e.Set.Key, e.Key)
+		key, err := keyBytes(e.Set.Key, e.Key, g.Index)
 		if err != nil {
 			return nil, err
 		}
@@ -94,6 +111,37 @@ func (f *Firewall) MissingElements(g firewall.Guard) (missing []string, err erro
 		}
 	}
 	return missing, nil
+}
+
+var hostSet = firewall.Set{Family: firewall.Inet, Name: firewall.SetHost, Key: []firewall.Type{firewall.IPv4Addr}}
+
+// HostAddrs gives the elements of the set of the host's addresses.
+func (f *Firewall) HostAddrs() (addrs []netip.Addr, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	elements, err := f.elementsOf(kernelSet(hostSet))
+	for _, e := range elements {
+		if a, ok := netip.AddrFromSlice(e.Key); ok {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs, err
+}
+
+// SetHostAddrs replaces those elements in one transaction.
+func (f *Firewall) SetHostAddrs(addrs []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	set := kernelSet(hostSet)
+	f.conn.FlushSet(set)
+	var elements []nftables.SetElement
+	for _, a := range addrs {
+		elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
+	}
+	if err := f.conn.SetAddElements(set, elements); err != nil {
+		return fmt.Errorf("set %s: %w", hostSet.Name, err)
+	}
+	return f.conn.Flush()
 }
 
 func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
@@ -122,9 +170,9 @@ func (f *Firewall) rules(state State, family firewall.Family, chain string) erro
 			return fmt.Errorf("decode rule of %s: %w", family, err)
 		}
 		state.Chains[family][chain] = append(state.Chains[family][chain], id)
-		if counter != (Counter{}) {
+		if counter != (topology.Traffic{}) {
 			sum := state.Counters[id]
-			state.Counters[id] = Counter{sum.Packets + counter.Packets, sum.Bytes + counter.Bytes}
+			state.Counters[id] = topology.Traffic{Packets: sum.Packets + counter.Packets, Bytes: sum.Bytes + counter.Bytes}
 		}
 	}
 	return nil
@@ -165,7 +213,7 @@ func (f *Firewall) openDump() (*netlink.Conn, error) {
 		return f.dump, nil
 	}
 	config := &netlink.Config{}
-	if fd, ok := f.ns.FD(); ok {
+	if fd, ok := f.ns.Socket(); ok {
 		config.NetNS = fd
 	}
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, config)
@@ -185,10 +233,10 @@ func (f *Firewall) closeDump() error {
 	return conn.Close()
 }
 
-func decodeRule(data []byte) (chain, id string, counter Counter, err error) {
+func decodeRule(data []byte) (chain, id string, counter topology.Traffic, err error) {
 	ad, err := netlink.NewAttributeDecoder(data[nfgenHeader:])
 	if err != nil {
-		return "", "", Counter{}, err
+		return "", "", topology.Traffic{}, err
 	}
 	ad.ByteOrder = binary.BigEndian
 	for ad.Next() {
@@ -206,7 +254,7 @@ func decodeRule(data []byte) (chain, id string, counter Counter, err error) {
 }
 
 // decodeCounter looks for a counter among a rule's expressions.
-func decodeCounter(list *netlink.AttributeDecoder, counter *Counter) error {
+func decodeCounter(list *netlink.AttributeDecoder, counter *topology.Traffic) error {
 	for list.Next() {
 		list.Nested(func(e *netlink.AttributeDecoder) error {
 			name := ""
@@ -224,7 +272,7 @@ func decodeCounter(list *netlink.AttributeDecoder, counter *Counter) error {
 	return nil
 }
 
-func decodeCounterData(d *netlink.AttributeDecoder, counter *Counter) error {
+func decodeCounterData(d *netlink.AttributeDecoder, counter *topology.Traffic) error {
 	for d.Next() {
 		switch d.Type() {
 		case unix.NFTA_COUNTER_BYTES:
@@ -232,31 +280,6 @@ func decodeCounterData(d *netlink.AttributeDecoder, counter *Counter) error {
 		case unix.NFTA_COUNTER_PACKETS:
 			counter.Packets = d.Uint64()
 		}
-	}
-	return nil
-}
-
-// elements counts the elements of sets.
-func (f *Firewall) elements(state State) error {
-	if len(state.Chains[firewall.NetDev]) == 0 {
-		return nil
-	}
-	sets, err := f.conn.GetSets(table(firewall.NetDev))
-	if errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("list sets: %w", err)
-	}
-	for _, s := range sets {
-		if s.Anonymous || s.HasTimeout {
-			continue
-		}
-		elements, err := f.elementsOf(s)
-		if err != nil {
-			return err
-		}
-		state.Elements[s.Name] = len(elements)
 	}
 	return nil
 }

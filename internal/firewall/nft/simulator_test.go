@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/firewall/explain"
 	"github.com/mcpnet/mcpnet/internal/frame"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -31,18 +32,23 @@ func TestSimulatorAgreesWithKernel(t *testing.T) {
 	if start == 0 {
 		start = uint64(time.Now().UnixNano())
 	}
-	for _, options := range []map[string]string{
-		{"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080,172.20.0.100:5000/udp"},
-		{"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080", "mcpnet.mode": "audit", "mcpnet.log": "all"},
-		{"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080", "mcpnet.gateway.connect": "tcp/3000,tcp/3001", "mcpnet.dns": "gateway", "mcpnet.log": "off"},
-		{"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080", "mcpnet.gateway.connect": "off", "mcpnet.gateway.egress": "off"},
-	} {
-		t.Run("", func(t *testing.T) {
-			l := newLab(t, options)
-			r := rand.New(rand.NewPCG(start, 0))
-			g := generator{r, l, map[string]bool{}}
-			comparison{t: t, lab: l, seed: start, hits: map[string]uint64{}}.run(g)
-		})
+	for kernel, features := range map[string]firewall.Features{"prefix": prefixed, "chains": older} {
+		for name, options := range map[string]map[string]string{
+			"udp": {"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080,172.20.0.100:5000/udp"},
+			"audit": {"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080", "mcpnet.mode": "audit",
+				"mcpnet.log": "all"},
+			"connect": {"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080",
+				"mcpnet.gateway.connect": "tcp/3000,tcp/3001", "mcpnet.dns": "gateway", "mcpnet.log": "off"},
+			"off": {"mcpnet.gateway": "172.20.0.100:8080,172.20.0.101:8080", "mcpnet.gateway.connect": "off",
+				"mcpnet.gateway.egress": "off"},
+		} {
+			t.Run(kernel+" "+name, func(t *testing.T) {
+				l := newLab(t, features, options)
+				r := rand.New(rand.NewPCG(start, 0))
+				g := generator{r, l, map[string]bool{}}
+				comparison{t: t, lab: l, seed: start, hits: map[string]uint64{}}.run(g)
+			})
+		}
 	}
 }
 
@@ -63,8 +69,9 @@ func (c comparison) run(g generator) {
 		for range batchSize {
 			s := g.next(c.sent)
 			c.sent++
-			s.outcome = c.lab.rules.Explain(firewall.HookIngress, firewall.Decode(s.from.Wire(), s.frame))
-			c.lab.rules = c.lab.rules.After(s.outcome)
+			s.outcome = explain.Rules(c.lab.rules, firewall.HookIngress,
+				explain.Decode(s.from.Wire(), s.from.Group(), s.frame))
+			c.lab.rules = explain.After(c.lab.rules, s.outcome)
 			c.hits[s.outcome.RuleID]++
 			kinds[fmt.Sprintf("%v", kind(s.outcome))]++
 			c.lab.send(s.from, s.frame)
@@ -73,7 +80,10 @@ func (c comparison) run(g generator) {
 		for n, places := range c.lab.collect(c.sent, batch) {
 			c.judge(batch, n, places)
 		}
-		c.sent++ // the batch's last frame, which is not among the shots
+		last := denied(c.lab.endpoints[serverA], c.lab.endpoints[serverB], c.sent) // which is not among the shots
+		c.hits[explain.Rules(c.lab.rules, firewall.HookIngress, explain.Decode(c.lab.endpoints[serverA].Wire(), 0,
+			last)).RuleID]++
+		c.sent++
 		if c.t.Failed() {
 			c.t.Fatalf("again with: -seed %d", c.seed)
 		}
@@ -82,18 +92,20 @@ func (c comparison) run(g generator) {
 	c.t.Logf("%d frames: %v", c.sent, kinds)
 }
 
-func kind(o firewall.Outcome) string {
-	switch o.Verdict.(type) {
+func kind(o explain.Outcome) string {
+	switch v := o.Verdict.(type) {
 	case firewall.Forward:
 		return "forward"
 	case firewall.AnswerARP:
 		return "answer"
+	case firewall.ToRouter:
+		return fmt.Sprintf("router %d", v.Mark)
 	}
 	return fmt.Sprint(o.Verdict)
 }
 
-// judge compares one frame's places. A reset is owed for a segment that is whole; the kernel gives none for a broken
-// checksum or for another reset.
+// judge compares one frame's places. A reset is owed for a denied segment that is whole; the kernel gives none for a
+// broken checksum or for another reset.
 func (c comparison) judge(batch []shot, n int, places []string) {
 	i := slices.IndexFunc(batch, func(s shot) bool { return s.number == n })
 	if i < 0 {
@@ -104,29 +116,28 @@ func (c comparison) judge(batch []shot, n int, places []string) {
 	slices.Sort(places)
 	got := strings.Join(slices.Compact(places), " ")
 	want := ""
-	switch s.outcome.Verdict.(type) {
+	switch v := s.outcome.Verdict.(type) {
 	case firewall.Forward:
 		want = "arrived at " + s.outcome.Out
 	case firewall.AnswerARP:
 		want = "answered with " + s.outcome.Out
-	}
-	switch s.outcome.Verdict {
-	case firewall.Accept:
-		want = "host"
-	case firewall.ResetTCP:
-		if got != "" || (s.whole && s.frame[transport+13]&frame.RST == 0) {
-			want = "reset"
+	case firewall.ToRouter:
+		want = "router"
+		owed := v.Mark == topology.MarkDenied && s.whole && s.kind == "tcp" && s.frame[transport+13]&frame.RST == 0
+		if owed || got == "reset router" {
+			want = "reset router"
 		}
 	}
 	if got != want {
-		c.t.Errorf("frame %d from %s (%s):\n%x\nkernel:    %q\nsimulator: %q by %q", n, s.from.Role, s.made, s.frame, got, want, s.outcome.RuleID)
+		c.t.Errorf("frame %d from %s (%s):\n%x\nkernel:    %q\nsimulator: %q by %q", n, s.from.Role, s.made, s.frame,
+			got, want, s.outcome.RuleID)
 	}
 }
 
 // compareCounters holds the rules' own counters against the simulator: the same frames met the same rules. A rule that
 // forwards by map also counts what it met and had no way for, which then meets a later rule.
 func (c comparison) compareCounters() {
-	state, err := c.lab.nft.Observe()
+	state, err := c.lab.nft.Observe(nil, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -178,5 +189,5 @@ type shot struct {
 	kind    string // what it was before it was changed: arp, udp or tcp
 	made    string // how, for messages
 	whole   bool   // nothing was changed in it
-	outcome firewall.Outcome
+	outcome explain.Outcome
 }

@@ -22,7 +22,7 @@ const nftablesGroup = 7
 // chains of iptables-nft that lead to its rules. It returns when the context ends or the kernel's stream breaks.
 func (f *Firewall) Watch(ctx context.Context, changed func()) error {
 	config := &netlink.Config{Groups: 1 << (nftablesGroup - 1)}
-	if fd, ok := f.ns.FD(); ok {
+	if fd, ok := f.ns.Socket(); ok {
 		config.NetNS = fd
 	}
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, config)

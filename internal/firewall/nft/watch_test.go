@@ -9,7 +9,10 @@ import (
 )
 
 func TestWatch(t *testing.T) {
-	b := newBench(t)
+	forKernels(t, watch)
+}
+
+func watch(t *testing.T, b *bench) {
 	b.load()
 	guards := b.servers(0, 2)
 	check(t, b.nft.Guard(guards...))
@@ -28,7 +31,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	check(t, b.nft.Guard(guards...))
-	check(t, b.nft.Unguard(plain(guards[1:])...))
+	check(t, b.nft.Unguard(guards[1]))
 	quiet("our own transaction")
 	b.ns.Run("nft", "add", "table", "inet", "others")
 	b.ns.Run("nft", "add", "chain", "inet", "others", "c")
@@ -47,10 +50,17 @@ func TestWatch(t *testing.T) {
 		}
 		drain(seen)
 	}
-	loud("flush", "chain", "netdev", "mcpnet", guards[0].Chain.Name)
-	loud("insert", "rule", "netdev", "mcpnet", "DOCKER-MCP.mcp-secure", "accept")
-	loud("flush", "map", "netdev", "mcpnet", "mcp-secure.wire")
-	loud("delete", "rule", "netdev", "mcpnet", "DOCKER-MCP.mcp-secure", "handle", handleOf(b, "mcp-secure/gateway-tcp"))
+	ingress := guards[0].Chain.Name
+	if b.features.DevicePrefix {
+		ingress = "MCP-INGRESS"
+	}
+	loud("flush", "chain", "netdev", "mcpnet", ingress)
+	loud("delete", "chain", "netdev", "mcpnet", ingress)
+	loud("insert", "rule", "netdev", "mcpnet", "DOCKER-MCP", "accept")
+	loud("add", "element", "netdev", "mcpnet", "permitted-tcp", "{ 172.20.0.100 . 22 }")
+	loud("flush", "map", "netdev", "mcpnet", "server-wire")
+	loud("delete", "rule", "netdev", "mcpnet", "DOCKER-MCP", "handle", handleOf(b, "mcp-secure/gateway-tcp"))
+	loud("flush", "chain", "inet", "mcpnet", "MCP-FORWARD")
 	loud("flush", "ruleset")
 	cancel()
 	select {
@@ -64,7 +74,7 @@ func TestWatch(t *testing.T) {
 func waitForWatch(t *testing.T, b *bench, seen chan struct{}) {
 	t.Helper()
 	for range 100 {
-		b.ns.Run("nft", "add", "rule", "inet", "mcpnet", "input.mcp-secure", "accept")
+		b.ns.Run("nft", "add", "rule", "inet", "mcpnet", "MCP-INPUT", "accept")
 		select {
 		case <-seen:
 			time.Sleep(20 * time.Millisecond)
@@ -85,7 +95,7 @@ func drain(c chan struct{}) {
 
 func handleOf(b *bench, id string) string {
 	b.t.Helper()
-	for _, line := range strings.Split(b.ns.Run("nft", "-a", "list", "table", "netdev", "mcpnet"), "\n") {
+	for _, line := range strings.Split(b.ns.Run("nft", "-a", "list", "chain", "netdev", "mcpnet", "DOCKER-MCP"), "\n") {
 		if _, handle, ok := strings.Cut(line, fmt.Sprintf("comment %q # handle ", id)); ok {
 			return handle
 		}

@@ -1,5 +1,5 @@
 // Command gateway is the smallest MCP gateway that shows something: it answers
-// on each of its ports, and fetches from a server behind it when asked to.
+// on each of its ports, datagrams included, and fetches from a server behind it when asked to.
 //
 //	gateway -name gateway -listen :8080,:9090
 //
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -26,8 +27,27 @@ func main() {
 	for addr := range strings.SplitSeq(*listen, ",") {
 		server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		go func() { failed <- server.ListenAndServe() }()
+		go func() { failed <- echo(addr) }()
 	}
 	log.Fatal(<-failed)
+}
+
+// echo sends datagrams back.
+func echo(addr string) error {
+	conn, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 64)
+	for {
+		n, from, err := conn.ReadFrom(b)
+		if err != nil {
+			return err
+		}
+		if _, err := conn.WriteTo(b[:n], from); err != nil {
+			log.Print(err)
+		}
+	}
 }
 
 // routes answers who is there, a list of MCP tools, and what a server behind

@@ -3,6 +3,7 @@
 // that fails is a result.
 //
 //	probe http 172.20.0.100:8080
+//	probe udp 172.20.0.100:8080
 //	probe dns secret.example
 package main
 
@@ -18,8 +19,8 @@ import (
 	"time"
 )
 
-// limit is longer than the kernel takes to give up a neighbour (three seconds)
-// and than the four seconds within which a denial has to be known.
+// limit is longer than the kernel takes to give up a neighbour (three seconds),
+// so that its answer is seen.
 const limit = 6 * time.Second
 
 // result is what the demo reads.
@@ -31,7 +32,7 @@ type result struct {
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: probe http HOST:PORT[/PATH] | dns NAME")
+		fmt.Fprintln(os.Stderr, "usage: probe http HOST:PORT[/PATH] | udp HOST:PORT | dns NAME")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -48,6 +49,8 @@ func attempt(ctx context.Context, kind, target string) result {
 	switch kind {
 	case "http":
 		detail, err = get(ctx, "http://"+target)
+	case "udp":
+		detail, err = exchange(ctx, target)
 	case "dns":
 		detail, err = resolve(ctx, target)
 	default:
@@ -74,6 +77,26 @@ func get(ctx context.Context, url string) (string, error) {
 		return "", errors.New(resp.Status)
 	}
 	return resp.Status, nil
+}
+
+// exchange sends a datagram and waits for one.
+func exchange(ctx context.Context, target string) (string, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", target)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return "", err
+	}
+	if _, err := conn.Write([]byte("?")); err != nil {
+		return "", err
+	}
+	if _, err := conn.Read(make([]byte, 64)); err != nil {
+		return "", err
+	}
+	return "datagram", nil
 }
 
 func resolve(ctx context.Context, name string) (string, error) {
@@ -104,7 +127,7 @@ func reason(err error) string {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && !dns.IsTimeout {
 		return "name not resolved"
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return "no answer"
 	}
 	return err.Error()

@@ -1,0 +1,49 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
+	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// Examined is an endpoint about whose container evidence is wanted, with its network.
+type Examined struct {
+	Network  topology.Network
+	Endpoint topology.Endpoint
+}
+
+// ExaminedOf gives those of a network.
+func ExaminedOf(n plan.Network) (out []Examined) {
+	for _, e := range n.Endpoints {
+		if n.Examined(e.Endpoint) {
+			out = append(out, Examined{n.Network, e.Endpoint})
+		}
+	}
+	return out
+}
+
+// Admit gives an endpoint the rules of what is known of its container now, and says so.
+func (c *Core) Admit(ctx context.Context, n topology.Network, before, after topology.Endpoint) error {
+	had, has := firewall.CompileEndpoint(n, before, c.features), firewall.CompileEndpoint(n, after, c.features)
+	if !reflect.DeepEqual(had, has) {
+		step := plan.Step{In: plan.InNetwork(n.Namespace()), Action: plan.AddGuard{Guards: []firewall.Guard{firewall.Change(had, has)}}}
+		if err := c.Apply(ctx, step); err != nil {
+			return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), after.IP, err)
+		}
+	}
+	about := []any{"network", n.DisplayName(), "container", after.Container, "address", after.IP}
+	switch {
+	case after.Admission.State == topology.Conforms:
+		c.log.Info("endpoint conforms", append(about, "evidence", after.Admission.By)...)
+	case after.Admission.State == topology.Violates && n.Policy.CapsMode == policy.CapsEnforce:
+		c.log.Warn("endpoint quarantined", append(about, "reason", after.Admission.Reason)...)
+	case after.Admission.State == topology.Violates:
+		c.log.Warn("endpoint would be quarantined (mcpnet.caps.mode=audit)", append(about, "reason", after.Admission.Reason)...)
+	}
+	return nil
+}

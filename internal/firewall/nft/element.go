@@ -1,0 +1,105 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/google/nftables"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
+)
+
+const (
+	// unknownIndex begins the name of an interface that is not there any more; its index follows.
+	unknownIndex = "#"
+	indexBytes   = 4
+)
+
+// valueBytes is a value as the kernel holds it. An interface is the endpoint's own, whose index is given.
+func valueBytes(t firewall.Type, value string, index int) ([]byte, error) {
+	switch t {
+	case firewall.IPv4Addr:
+		a, err := netip.ParseAddr(value)
+		return a.AsSlice(), err
+	case firewall.EtherAddr:
+		mac, err := net.ParseMAC(value)
+		return mac, err
+	case firewall.IfaceIndex:
+		if number, unknown := strings.CutPrefix(value, unknownIndex); unknown {
+			n, err := strconv.Atoi(number)
+			return binary.NativeEndian.AppendUint32(nil, uint32(n)), err
+		}
+		return binary.NativeEndian.AppendUint32(nil, uint32(index)), nil
+	case firewall.InetService:
+		port, err := strconv.ParseUint(value, 10, 16)
+		return binary.BigEndian.AppendUint16(nil, uint16(port)), err
+	}
+	return nil, fmt.Errorf("type %s is not one of an endpoint's elements", t)
+}
+
+// keyBytes is a key as the kernel holds it: each part of a concatenation starts at a multiple of four bytes.
+func keyBytes(types []firewall.Type, values []string, index int) ([]byte, error) {
+	var key []byte
+	for i, t := range types {
+		part, err := valueBytes(t, values[i], index)
+		if err != nil {
+			return nil, err
+		}
+		key = append(key, part...)
+		for len(types) > 1 && len(key)%4 != 0 {
+			key = append(key, 0)
+		}
+	}
+	return key, nil
+}
+
+func setElement(e firewall.GuardElement, index int) (nftables.SetElement, error) {
+	key, err := keyBytes(e.Set.Key, e.Key, index)
+	if err != nil || e.Set.Data == "" {
+		return nftables.SetElement{Key: key}, err
+	}
+	value, err := valueBytes(e.Set.Data, e.Data, index)
+	return nftables.SetElement{Key: key, Val: value}, err
+}
+
+// valueText is the text of a value of the kernel's.
+func valueText(t firewall.Type, b []byte, names map[int]string) string {
+	switch {
+	case t == firewall.IPv4Addr && len(b) >= 4:
+		return netip.AddrFrom4([4]byte(b)).String()
+	case t == firewall.EtherAddr && len(b) >= 6:
+		return net.HardwareAddr(b[:6]).String()
+	case t == firewall.InetService && len(b) >= 2:
+		return strconv.Itoa(int(binary.BigEndian.Uint16(b)))
+	case t == firewall.IfaceIndex && len(b) >= indexBytes:
+		index := int(binary.NativeEndian.Uint32(b))
+		if name, ok := names[index]; ok {
+			return name
+		}
+		return unknownIndex + strconv.Itoa(index)
+	}
+	return fmt.Sprintf("%x", b)
+}
+
+var sizes = map[firewall.Type]int{firewall.IPv4Addr: 4, firewall.EtherAddr: 6, firewall.InetService: 2, firewall.IfaceIndex: indexBytes}
+
+// keyText is the text of a key of the kernel's.
+func keyText(types []firewall.Type, b []byte, names map[int]string) string {
+	var parts []string
+	for _, t := range types {
+		if len(b) < sizes[t] {
+			return fmt.Sprintf("%x", b)
+		}
+		parts = append(parts, valueText(t, b, names))
+		next := sizes[t]
+		if len(types) > 1 {
+			next = (next + 3) / 4 * 4
+		}
+		b = b[min(next, len(b)):]
+	}
+	return strings.Join(parts, " . ")
+}

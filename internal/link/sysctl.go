@@ -1,0 +1,80 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/ns"
+)
+
+// sysctlRoots are where settings can be written that netlink does not know. A managed plugin's own /proc/sys is read
+// only; its config.json mounts /proc/sys/net, which shows the settings of whatever namespace a thread is in.
+var sysctlRoots = []string{"/proc/sys", "/host/proc/sys"}
+
+// networkSettings are those of a network's namespace. IPv6 is off. Answers carry the mark of what they answer, by which
+// the router's port knows them; they are not limited to one a second. What the host has set for all its links, a new
+// namespace has too, and the kernel takes the larger of that and a link's own: here each link's own counts alone.
+var networkSettings = []struct{ key, value string }{
+	{"net/ipv6/conf/all/disable_ipv6", "1"},
+	{"net/ipv6/conf/default/disable_ipv6", "1"},
+	{"net/ipv4/conf/all/rp_filter", "0"},
+	{"net/ipv4/conf/all/proxy_arp", "0"},
+	{"net/ipv4/conf/all/accept_redirects", "0"},
+	{"net/ipv4/conf/all/send_redirects", "0"},
+	{"net/ipv4/conf/all/accept_source_route", "0"},
+	{"net/ipv4/conf/all/arp_accept", "0"},
+	{"net/ipv4/conf/all/accept_local", "0"},
+	{"net/ipv4/conf/all/route_localnet", "0"},
+	{"net/ipv4/conf/default/rp_filter", "1"},
+	{"net/ipv4/conf/default/forwarding", "0"},
+	{"net/ipv4/fwmark_reflect", "1"},
+	{"net/ipv4/icmp_ratelimit", "0"},
+}
+
+// Prepare gives a network's new namespace its settings, before any link is made in it.
+func Prepare(h ns.Handle) error {
+	return h.Do(func() error {
+		for _, s := range networkSettings {
+			if err := writeSetting(s.key, s.value); err != nil {
+				return fmt.Errorf("network namespace: %s=%s: %w", strings.ReplaceAll(s.key, "/", "."), s.value, err)
+			}
+		}
+		return nil
+	})
+}
+
+// writeSetting writes where it can. A kernel without IPv6 lacks its settings, and needs none.
+func writeSetting(key, value string) error {
+	var failed error
+	for _, root := range sysctlRoots {
+		err := os.WriteFile(filepath.Join(root, key), []byte(value), 0o644)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// ipForward is the host's setting that lets packets pass between its interfaces, below /proc/sys.
+const ipForward = "net/ipv4/ip_forward"
+
+// Forwards reports whether the namespace forwards IPv4 packets.
+func (l *Links) Forwards() (forwards bool, err error) {
+	err = l.ns.Do(func() error {
+		now, err := os.ReadFile(filepath.Join(sysctlRoots[0], ipForward))
+		forwards = strings.TrimSpace(string(now)) == "1"
+		return err
+	})
+	return forwards, err
+}
+
+// EnableForwarding lets the host forward IPv4 packets, which a gateway's egress needs, as every container engine does.
+func (l *Links) EnableForwarding() error {
+	return l.ns.Do(func() error { return writeSetting(ipForward, "1") })
+}
