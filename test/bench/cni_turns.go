@@ -19,7 +19,7 @@ func cniCalls(ctx context.Context, b *bench, t *testnet.Program) {
 	}
 	if b.wants("cni") {
 		b.cniTurns(ctx, t, bySize)
-		b.cniRows("ADD", atMost(0.4), atMost(1.2))
+		b.cniRows("ADD", atMost(0.35), atMost(1.2))
 		b.cniRows("DEL", atMost(1), nil)
 	}
 	if b.wants("cni-crowd") {

@@ -25,7 +25,7 @@ func control(ctx context.Context, b *bench, t *testnet.Program) {
 		drivers = append(drivers, d)
 	}
 	if b.wants("attach") {
-		b.attaches(ctx, t, drivers)
+		b.attaches(ctx, t, append(b.newerDrivers(t, binary), drivers...))
 	}
 	if b.wants("repair") {
 		b.repairs(ctx, t, drivers[1:])
@@ -33,6 +33,26 @@ func control(ctx context.Context, b *bench, t *testnet.Program) {
 	if b.wants("memory") {
 		b.memoryRows(t, drivers[2])
 	}
+}
+
+// oneChain tells the drivers that have one chain for all wires.
+const oneChain = ", one chain"
+
+// newerDrivers are drivers that have one chain for all wires, where the machine's own nft command does not list one and a newer
+// one does.
+func (b *bench) newerDrivers(t *testnet.Program, binary string) (drivers []*driver) {
+	path := newerNFT(t)
+	if path == "" {
+		return nil
+	}
+	for _, size := range []int{b.Small, b.Large} {
+		progress("  a driver with a newer nft and %s", endpoints(size))
+		d := startDriver(t, binary, "PATH="+path)
+		d.variant = oneChain
+		d.fill(size)
+		drivers = append(drivers, d)
+	}
+	return drivers
 }
 
 // readMemory also reads what the driver has when nobody asks it anything.
@@ -76,26 +96,30 @@ func (b *bench) attaches(ctx context.Context, t *testnet.Program, drivers []*dri
 			must(t, err, "attach beside %d", d.size)
 			attached := time.Now()
 			must(t, d.detach(i), "detach beside %d", d.size)
-			b.results.samples.add(fmt.Sprintf("attach %d", d.size), milliseconds(attached.Sub(began)))
-			b.results.samples.add(fmt.Sprintf("detach %d", d.size), milliseconds(time.Since(attached)))
+			b.results.samples.add(d.series("attach"), milliseconds(attached.Sub(began)))
+			b.results.samples.add(d.series("detach"), milliseconds(time.Since(attached)))
 		}
 	}
-	b.attachRows("attach", atMost(3), atMost(1.2))
-	b.attachRows("detach", nil, nil)
+	b.attachRows("attach", "", atMost(3), atMost(1.2))
+	b.attachRows("attach", oneChain, atMost(3), atMost(1.2))
+	b.attachRows("detach", "", nil, nil)
+	b.attachRows("detach", oneChain, nil, nil)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-func (b *bench) attachRows(what string, most, flat *target) {
+func (b *bench) attachRows(what, variant string, most, flat *target) {
 	for _, size := range []int{b.Small, b.Middle, b.Large} {
-		series := fmt.Sprintf("%s %d", what, size)
+		series := fmt.Sprintf("%s %d%s", what, size, variant)
 		line := func(share string, t *target) row {
-			return row{ID: fmt.Sprintf("%s-%d-%s", what, size, share), Section: "attach", What: fmt.Sprintf("%s beside %s, %s", what, endpoints(size), share), Unit: "ms", Target: t}
+			return row{ID: fmt.Sprintf("%s-%d-%s%s", what, size, share, variant), Section: "attach", Unit: "ms", Target: t,
+				What: fmt.Sprintf("%s beside %s%s, %s", what, endpoints(size), variant, share)}
 		}
 		b.results.state(line("p50", most), series, 0.5)
 		b.results.state(line("p95", nil), series, 0.95)
 		b.results.state(line("p99", nil), series, 0.99)
 	}
-	b.results.compare(row{ID: what + "-flat", Section: "attach", What: what + " beside " + endpoints(b.Large), Unit: "ms",
-		Beside: "beside " + endpoints(b.Small), Target: flat}, fmt.Sprintf("%s %d", what, b.Large), fmt.Sprintf("%s %d", what, b.Small))
+	b.results.compare(row{ID: what + "-flat" + variant, Section: "attach", What: what + " beside " + endpoints(b.Large) + variant,
+		Unit: "ms", Beside: "beside " + endpoints(b.Small), Target: flat},
+		fmt.Sprintf("%s %d%s", what, b.Large, variant), fmt.Sprintf("%s %d%s", what, b.Small, variant))
 }

@@ -30,7 +30,7 @@ var metrics = []metric{
 	{"answer", "latency", "median of an answer", "µs", atMost(1.05), nil},
 	{"answers", "latency", "answers", "/s", atLeast(0.95), nil},
 	{"connections", "connections", "connections", "/s", nil, nil},
-	{"permitted", "packets", "permitted", "ns", atMost(1.1), atMost(1.1)},
+	{"permitted", "packets", "permitted", "ns", atMost(1.05), atMost(1.1)},
 	{"denied", "packets", "denied", "ns", nil, atMost(1.1)},
 	{"refused", "packets", "refused", "ns", nil, atMost(1.1)},
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
@@ -26,19 +27,23 @@ type driver struct {
 	world *testnet.World
 	cmd   *exec.Cmd
 	http  *http.Client
+	// variant tells a driver that runs with another nft command than the machine's.
+	variant string
 	// size is how many endpoints are there between measurements.
 	size            int
 	server, gateway *testnet.NS
 }
 
-func startDriver(t *testnet.Program, binary string) *driver {
+// startDriver takes variables of the environment.
+func startDriver(t *testnet.Program, binary string, env ...string) *driver {
 	d := &driver{t: t, world: newHost(t)}
 	dir, err := os.MkdirTemp("", "mcpnet-bench-")
 	must(t, err, "driver")
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "mcpnet.sock")
 	d.cmd = d.world.Host.Command(binary, "-socket", socket, "-alias", "", "-store", filepath.Join(dir, "store"), "-docker", "/nonexistent")
-	d.cmd.Env = append(os.Environ(), "MCPNET_LOG=error")
+	d.cmd.Env = append(os.Environ(), "MCPNET_LOG=error", surface.NamespacesVariable+"="+d.world.Pins)
+	d.cmd.Env = append(d.cmd.Env, env...)
 	d.cmd.Stderr = os.Stderr
 	must(t, d.cmd.Start(), "driver")
 	t.Cleanup(func() {
@@ -141,6 +146,9 @@ func (d *driver) fill(size int) {
 	}
 	d.size = size
 }
+
+// series is the name of what is measured of it.
+func (d *driver) series(what string) string { return fmt.Sprintf("%s %d%s", what, d.size, d.variant) }
 
 // memory reads a line of /proc/PID/status, in MiB.
 func (d *driver) memory(name string) (float64, error) {

@@ -98,7 +98,7 @@ func (b *bench) hookRows(version string) {
 	add := func(what, value, peer, beside string, most *target) {
 		b.results.adds(row{ID: value + " " + version, Section: "runtime", What: what + ", Docker " + version, Unit: "ms", Beside: beside, Target: most}, value+" "+version, peer+" "+version)
 	}
-	add("`docker run` with mcpnet-runtime takes more", "run mcpnet", "run runc", "with runc", atMost(10))
+	add("`docker run` with mcpnet-runtime takes more", "run mcpnet", "run runc", "with runc", atMost(8))
 	add("`docker exec` with mcpnet-runtime takes more", "exec mcpnet", "exec runc", "with runc", atMost(5))
 	add("`docker run` of a request to the gateway takes more where it has to be admitted", "ask enforce", "ask audit", "mcpnet.caps.mode=audit", nil)
 	add("the same, hardened by hand", "by hand enforce", "by hand audit", "mcpnet.caps.mode=audit", nil)

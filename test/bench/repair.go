@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,10 +18,13 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
+// firstNetwork is the namespace of a host's first network, where nobody names one.
+const firstNetwork = "mcp-secure"
+
 // pause parts two flushes, so that what a repair does after the chains, iptables, is over.
 const pause = 1500 * time.Millisecond
 
-// repairs flushes the rules of one driver's host after the other.
+// repairs flushes the rules of one driver's network, and of its host, after the other.
 func (b *bench) repairs(ctx context.Context, t *testnet.Program, drivers []*driver) {
 	for round := range b.Flushes {
 		progress("  flush %d of %d", round+1, b.Flushes)
@@ -28,10 +32,13 @@ func (b *bench) repairs(ctx context.Context, t *testnet.Program, drivers []*driv
 			if ctx.Err() != nil {
 				t.Fatalf("interrupted")
 			}
-			back, silence, err := d.flush()
+			back, silence, err := d.flushNetwork()
 			must(t, err, "flush beside %d", d.size)
 			b.results.samples.add(fmt.Sprintf("back %d", d.size), milliseconds(back))
 			b.results.samples.add(fmt.Sprintf("silence %d", d.size), milliseconds(silence))
+			silence, err = d.flushHost()
+			must(t, err, "flush of the host beside %d", d.size)
+			b.results.samples.add(fmt.Sprintf("host %d", d.size), milliseconds(silence))
 		}
 	}
 	limit := map[int]*target{b.Middle: atMost(100), b.Large: atMost(500)}
@@ -43,12 +50,13 @@ func (b *bench) repairs(ctx context.Context, t *testnet.Program, drivers []*driv
 		line("back", "back", 0.5, limit[d.size])
 		line("back, the slowest", "back", 1, nil)
 		line("silence", "silence", 0.5, nil)
+		line("silence, the host's rules flushed", "host", 0.5, nil)
 	}
 }
 
-// flush removes every rule of the driver's host and waits until all are back.
-func (d *driver) flush() (back, silence time.Duration, err error) {
-	h, err := ns.Open(d.world.Host.Path())
+// flushNetwork removes every rule of the network's namespace and waits until all are back.
+func (d *driver) flushNetwork() (back, silence time.Duration, err error) {
+	h, err := ns.Open(filepath.Join(d.world.Pins, firstNetwork))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -70,6 +78,21 @@ func (d *driver) flush() (back, silence time.Duration, err error) {
 		err = fmt.Errorf("%d of %d chains are back: %w", len(after), len(before), again)
 	}
 	return back, silence, err
+}
+
+// flushHost removes every rule of the host.
+func (d *driver) flushHost() (silence time.Duration, err error) {
+	b, err := startProbes(d)
+	if err != nil {
+		return 0, err
+	}
+	defer b.stop()
+	time.Sleep(200 * time.Millisecond)
+	if _, err := d.world.Host.Command("nft", "flush", "ruleset").Output(); err != nil {
+		return 0, err
+	}
+	time.Sleep(pause)
+	return b.stop(), nil
 }
 
 // chains are the names of all of mcpnet's chains, as mcpnet itself sees them.

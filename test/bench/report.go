@@ -16,12 +16,14 @@ var chapters = []chapter{
 		"The last two lines are containers whose program asks its gateway at once: where its first segment comes before it is admitted, it takes a second more (TCP's first retransmission). " +
 		"That is so for a container that is hardened by hand, about which nobody knows before its start."},
 	{"attach", "Attach and detach", "The driver's own time, over its socket, for `CreateEndpoint` and `Join` together, and for `Leave` and `DeleteEndpoint` together, " +
-		"beside endpoints that are there already. Three drivers, each on its own host, are asked in turns. " +
+		"beside endpoints that are there already. The drivers, each on its own host, are asked in turns. " +
+		"*One chain* is a driver that has one chain for all wires, by a prefix of their names: Linux 6.16 with nft 1.1.6 or later; the nft command is that of the tree of Docker 28.5. " +
+		"The others have a chain for each wire. " +
 		"Most of a detach is the kernel's removal of a veth pair (RCU grace periods), during which the driver serves other calls."},
-	{"steps", "Where the time of an attach goes", "The same without the socket: `internal/engine` in this process. The last line of each group is what no step accounts for: " +
+	{"steps", "Where the time of an attach goes", "The same without the socket: `internal/resident` in this process. The last line of each group is what no step accounts for: " +
 		"the store, the lock and, on detach, the removal of the veth pair."},
 	{"memory", "Memory of the driver", "Resident memory of the process `mcpnet-plugin`."},
-	{"repair", "Repair", "After `nft flush ruleset`. *Back* is the time from the return of the flush until the last of mcpnet's chains is in the kernel again, " +
+	{"repair", "Repair", "After `nft flush ruleset` in the network's namespace, where nothing but an attack on mcpnet does it; and on the host, where everybody does and servers notice nothing. *Back* is the time from the return of the flush until the last of mcpnet's chains is in the kernel again, " +
 		"with its rules and elements. *Silence* is the longest time without a frame at the gateway while a server in the middle of the others sends one each millisecond; " +
 		"no frame passes that the policy does not permit, the wires are dead meanwhile."},
 	{"cni", "ADD and DEL of CNI", "Wall time of a call as a runtime makes it, through libcni with a process for each plugin, beside endpoints that are there already, each in a " +
@@ -73,10 +75,27 @@ func (c chapter) markdown(rows []row, remark string) string {
 	for _, r := range rows {
 		out.WriteString(r.markdown())
 	}
+	out.WriteString(notes(rows))
+	return out.String()
+}
+
+// notes says each note once, after the rows that it is about.
+func notes(rows []row) string {
+	var order []string
+	about := map[string][]string{}
 	for _, r := range rows {
-		if note := bounds[r.ID]; r.missed() && note != "" {
-			fmt.Fprintf(&out, "\n%s: %s\n", r.What, note)
+		note := bounds[r.ID]
+		if !r.missed() || note == "" {
+			continue
 		}
+		if about[note] == nil {
+			order = append(order, note)
+		}
+		about[note] = append(about[note], r.What)
+	}
+	var out strings.Builder
+	for _, note := range order {
+		fmt.Fprintf(&out, "\n%s: %s\n", strings.Join(slices.Compact(about[note]), "; "), note)
 	}
 	return out.String()
 }

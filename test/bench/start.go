@@ -40,7 +40,7 @@ func start(ctx context.Context, b *bench, t *testnet.Program) {
 			}
 			slices.Reverse(networks) // each of the two follows the other's removal as often
 		}
-		b.results.compare(row{ID: "start-" + version, Section: "start", What: "Docker " + version, Unit: "ms", Beside: "bridge", Target: atMost(1)},
+		b.results.compare(row{ID: "start-" + version, Section: "start", What: "Docker " + version, Unit: "ms", Beside: "bridge", Target: atMost(0.95)},
 			fmt.Sprintf("start %s mcpnet", version), fmt.Sprintf("start %s plain", version))
 	}
 }
