@@ -22,9 +22,9 @@ var (
 		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker",
 		"internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
-	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store; entry points
-	// and collectors of evidence ask engines. The hook does without the core: it runs some ten times for each container, and only
-	// reads what fronts wrote.
+	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store;
+	// entry points and collectors of evidence ask engines. The hook does without the core: it runs some ten times for
+	// each container, and only reads what fronts wrote.
 	joins = map[string][]string{
 		"internal/space": {"internal/link", "internal/firewall/nft"}, "internal/core": {"internal/firewall/iptables"},
 		"internal/resident": {"internal/store"}, "internal/percall": {"internal/store"},
@@ -110,7 +110,8 @@ func checkNet(t *testing.T, p pkg) {
 	}
 }
 
-// TestEdges: edges do not know each other, and who joins them is written down. What only tests import may do as it likes.
+// TestEdges: edges do not know each other, and who joins them is written down. What only tests import may do as it
+// likes.
 func TestEdges(t *testing.T) {
 	for _, p := range packages(t) {
 		if strings.HasPrefix(p.name(), "internal/test") || strings.HasPrefix(p.name(), "test/") {

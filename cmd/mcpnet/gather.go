@@ -19,8 +19,8 @@ type source interface {
 	Plan(context.Context) (report.Plan, error)
 }
 
-// ask puts a question to every surface of this host, within the time that the user gave. The Docker plugin may be missing
-// where another surface is used.
+// ask puts a question to every surface of this host, within the time that the user gave. The Docker plugin may be
+// missing where another surface is used.
 func ask[T any](c *cobra.Command, o *options, question func(source, context.Context) (T, error)) (answers []T, err error) {
 	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
 	defer cancel()

@@ -1,5 +1,6 @@
-// Package admission judges whether a container keeps to a network's policy (P10): that it holds no more than the permitted
-// capabilities, cannot gain any, and has no way out but its endpoint. It is pure; others collect the evidence.
+// Package admission judges whether a container keeps to a network's policy (P10): that it holds no more than the
+// permitted capabilities, cannot gain any, and has no way out but its endpoint. It is pure; others collect the
+// evidence.
 package admission
 
 import (
@@ -67,7 +68,8 @@ func knownOf(names []string) (all policy.Caps) {
 	return all
 }
 
-// sealed reports whether the container's processes can gain no privileges. The last of several options counts, as in Docker.
+// sealed reports whether the container's processes can gain no privileges. The last of several options counts, as in
+// Docker.
 func (r Record) sealed() (sealed bool) {
 	for _, o := range r.SecurityOpt {
 		name, value, valued := strings.Cut(strings.Replace(o, "=", ":", 1), ":")

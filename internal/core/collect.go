@@ -43,8 +43,8 @@ func sparesOf(spares Spares, network string) func(string) bool {
 	return func(endpoint string) bool { return spares(network, endpoint) }
 }
 
-// Collect removes what this store left behind: from networks' namespaces what belongs to no endpoint, and networks that it does
-// not know. What another store made is left alone.
+// Collect removes what this store left behind: from networks' namespaces what belongs to no endpoint, and networks
+// that it does not know. What another store made is left alone.
 func (c *Core) Collect(ctx context.Context, networks []plan.Network, spares Spares) error {
 	host, err := c.ObserveHost()
 	if err != nil {
@@ -74,8 +74,8 @@ func (c *Core) collect(ctx context.Context, steps []plan.Step) error {
 	return c.ApplyAll(ctx, steps...)
 }
 
-// leftSteps are those that remove networks which the kernel holds and nobody knows. The names of what is removed follow from the
-// bridge alone.
+// leftSteps are those that remove networks which the kernel holds and nobody knows. The names of what is removed
+// follow from the bridge alone.
 func (c *Core) leftSteps(networks []plan.Network, spares Spares) (steps []plan.Step, err error) {
 	known := map[string]bool{}
 	for _, n := range networks {

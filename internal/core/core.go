@@ -1,6 +1,6 @@
-// Package core makes the kernel what a network should be: observe, plan, apply, one network at a time. It joins the edges of links,
-// nftables, iptables and namespaces, and no other package does. What should be, and when it changes, its fronts know: package
-// resident keeps it in memory, package percall reads it anew for each call.
+// Package core makes the kernel what a network should be: observe, plan, apply, one network at a time. It joins the
+// edges of links, nftables, iptables and namespaces, and no other package does. What should be, and when it changes,
+// its fronts know: package resident keeps it in memory, package percall reads it anew for each call.
 package core
 
 import (
@@ -27,7 +27,8 @@ type Config struct {
 	// Owner is the surface whose networks these are, Store the identity of the store that holds them.
 	Owner topology.Owner
 	Store string
-	// UniqueIDs says that no two networks ever have the same id: what bears it is the network's, even if the store was lost.
+	// UniqueIDs says that no two networks ever have the same id: what bears it is the network's, even if the store was
+	// lost.
 	UniqueIDs bool
 	Log       *slog.Logger
 	// OnStep, if set, is called before and after every step: a test ends the process there.

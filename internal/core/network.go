@@ -17,8 +17,8 @@ import (
 // firstBridge is the bridge name of the first network that names none.
 const firstBridge = "mcp-secure"
 
-// ChooseBridge chooses a bridge for a network that names none. One that is there already, of a network that the store lost, is
-// found again.
+// ChooseBridge chooses a bridge for a network that names none. One that is there already, of a network that the store
+// lost, is found again.
 func (c *Core) ChooseBridge(n topology.Network, others []topology.Network) string {
 	if n.Policy.Bridge != "" {
 		return n.Policy.Bridge
@@ -162,8 +162,8 @@ func (c *Core) Renew(ctx context.Context, n plan.Network, host plan.HostState) (
 	return steps, c.Apply(ctx, steps...)
 }
 
-// EnsureIPTables puts a network's part into iptables where it is not whole. Looking takes several processes, so that it comes
-// after everything else.
+// EnsureIPTables puts a network's part into iptables where it is not whole. Looking takes several processes, so that
+// it comes after everything else.
 func (c *Core) EnsureIPTables(ctx context.Context, networks ...topology.Network) ([]plan.Step, error) {
 	host := plan.HostState{IPTables: c.ObserveIPTables(ctx, networks)}
 	var steps []plan.Step
@@ -204,8 +204,8 @@ func (c *Core) RemoveEndpoint(ctx context.Context, n topology.Network, e topolog
 	return c.ApplyAll(ctx, steps...)
 }
 
-// EndpointRemoval gives the steps that take an endpoint away: the link first, then its rules. There are none where the network's
-// namespace is gone, or another's has its name: the endpoint's wire and rules went with it.
+// EndpointRemoval gives the steps that take an endpoint away: the link first, then its rules. There are none where
+// the network's namespace is gone, or another's has its name: the endpoint's wire and rules went with it.
 func (c *Core) EndpointRemoval(n topology.Network, e topology.Endpoint) ([]plan.Step, error) {
 	o, err := c.ObserveWire(n, e)
 	if errors.Is(err, ErrNoNamespace) || errors.Is(err, ErrForeign) {
@@ -234,8 +234,8 @@ type Leftover struct {
 	Bridge string
 }
 
-// Leftovers finds the networks of this store that stand in the kernel. A namespace, or an uplink without one, says by its mark
-// whose it is.
+// Leftovers finds the networks of this store that stand in the kernel. A namespace, or an uplink without one, says by
+// its mark whose it is.
 func (c *Core) Leftovers() (found []Leftover, err error) {
 	names, err := c.config.Pins.Names()
 	if err != nil {

@@ -27,7 +27,9 @@ func (c *Core) Observe(n topology.Network, host plan.HostState) (plan.Observed, 
 }
 
 // rules compiles the rules of a network. Whoever needs them twice passes them on.
-func (c *Core) rules(n topology.Network) firewall.Ruleset { return firewall.CompileNetwork(n, c.features) }
+func (c *Core) rules(n topology.Network) firewall.Ruleset {
+	return firewall.CompileNetwork(n, c.features)
+}
 
 func (c *Core) observe(n topology.Network, rules firewall.Ruleset, host plan.HostState) (o observation, err error) {
 	where, err := c.network(n.Namespace())
@@ -81,8 +83,8 @@ func ownerOf(n topology.Network, where *space.Space) (topology.Mark, error) {
 	return topology.Mark{}, nil
 }
 
-// ownerIn is the mark by which a namespace says whose it is: that of its bridge, or of its router where the bridge is gone. A
-// namespace of ours is pinned with both.
+// ownerIn is the mark by which a namespace says whose it is: that of its bridge, or of its router where the bridge is
+// gone. A namespace of ours is pinned with both.
 func ownerIn(n topology.Network, links map[string]plan.Link) topology.Mark {
 	for _, name := range ownerLinks(n) {
 		if mark := links[name].Mark; mark.ID != "" {
@@ -99,8 +101,8 @@ func ownerLinks(n topology.Network) []string {
 // ObserveHost reads what the host holds, iptables left out.
 func (c *Core) ObserveHost() (plan.HostState, error) { return c.host.ObserveHost() }
 
-// ObserveIPTables tells, by uplink, whether the rules of networks in iptables are complete; nil where there is no iptables or
-// none is needed.
+// ObserveIPTables tells, by uplink, whether the rules of networks in iptables are complete; nil where there is no
+// iptables or none is needed.
 func (c *Core) ObserveIPTables(ctx context.Context, networks []topology.Network) map[string]bool {
 	wanted := slices.DeleteFunc(slices.Clone(networks), func(n topology.Network) bool {
 		return !n.HasUplink() || n.Policy.Firewall == policy.FirewallNFTables
@@ -159,8 +161,8 @@ func (c *Core) HasWire(n topology.Network, e topology.Endpoint) (index int, ok b
 	return found.Index, ok, err
 }
 
-// Missing gives the steps that would put a network in force within its namespace, without its endpoints and its uplink. It looks
-// at nothing that grows with endpoints.
+// Missing gives the steps that would put a network in force within its namespace, without its endpoints and its
+// uplink. It looks at nothing that grows with endpoints.
 func (c *Core) Missing(n topology.Network) ([]plan.Step, error) {
 	rules := c.rules(n)
 	o, err := c.observeSkeleton(n, rules)

@@ -32,8 +32,8 @@ type Repairer interface {
 	Inspect(context.Context) error
 }
 
-// Watch has what goes missing repaired, until the context ends: in a network's namespace that network, on the host all of them.
-// renew says that networks came or went.
+// Watch has what goes missing repaired, until the context ends: in a network's namespace that network, on the host
+// all of them. renew says that networks came or went.
 func (c *Core) Watch(ctx context.Context, r Repairer, renew <-chan struct{}) {
 	w := watch{core: c, repairer: r, watched: map[watchID]context.CancelFunc{}}
 	defer w.wait.Wait()
@@ -126,8 +126,8 @@ type watchID struct {
 	inode uint64
 }
 
-// network repairs one network whenever something of it goes missing. Its connections are its own: those of the core are closed
-// with the network.
+// network repairs one network whenever something of it goes missing. Its connections are its own: those of the core
+// are closed with the network.
 func (w *watch) network(ctx context.Context, n topology.Network) {
 	h, err := w.core.config.Pins.Open(n.Namespace())
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package docker asks a Docker engine for what a network driver is not told: names, ranges, whether an address was asked
-// for, and what a container may do. List calls read a snapshot; an inspect waits for a lock that is held while the driver is
-// called.
+// Package docker asks a Docker engine for what a network driver is not told: names, ranges, whether an address was
+// asked for, and what a container may do. List calls read a snapshot; an inspect waits for a lock that is held while
+// the driver is called.
 package docker
 
 import (
@@ -21,8 +21,8 @@ import (
 // Client is a connection to an engine.
 type Client struct {
 	api *client.Client
-	// owners are, by a container that shares a network namespace, the one whose it is: the containers in between may be gone
-	// by now. One goroutine at a time asks for attachments.
+	// owners are, by a container that shares a network namespace, the one whose it is: the containers in between may be
+	// gone by now. One goroutine at a time asks for attachments.
 	owners map[string]string
 }
 
@@ -187,8 +187,8 @@ func containerName(names []string) string {
 	return strings.TrimPrefix(names[0], "/")
 }
 
-// Record reads what a user asked for with a container. It waits while the engine starts or stops the container, so never call
-// it where the engine waits for the caller.
+// Record reads what a user asked for with a container. It waits while the engine starts or stops the container, so
+// never call it where the engine waits for the caller.
 func (c *Client) Record(ctx context.Context, id string) (r admission.Record, err error) {
 	found, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil {

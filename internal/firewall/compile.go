@@ -21,8 +21,8 @@ var metadata = []string{"169.254.0.0/16", "168.63.129.16", "100.100.100.200", "1
 
 // Features are what the machine offers beyond the minimum.
 type Features struct {
-	// DevicePrefix is an ingress chain for all devices whose names begin alike, also for those that are made later (Linux 6.16,
-	// with an nft command that can list it: 1.1.6). Without it each wire has a chain of its own.
+	// DevicePrefix is an ingress chain for all devices whose names begin alike, also for those that are made later
+	// (Linux 6.16, with an nft command that can list it: 1.1.6). Without it each wire has a chain of its own.
 	DevicePrefix bool `json:"devicePrefix"`
 }
 
@@ -70,7 +70,8 @@ const (
 
 	// SetHost is the set of the host's own addresses, which a gateway's egress does not reach.
 	SetHost = "host-addrs"
-	// Only gateways that are there get what comes over the uplink: another container may have the address of one that is not.
+	// Only gateways that are there get what comes over the uplink: another container may have the address of one that is
+	// not.
 	setAttached = "attached-gateways"
 )
 
@@ -185,8 +186,9 @@ var (
 	flowFromGateway = []Field{IPDst, TCPDst, IPSrc, TCPSrc}
 )
 
-// ingress takes every frame of a device, or of all devices of a prefix, to the rules for wires. It is one rule: when a rule comes,
-// the kernel walks through those of every base chain (nft_table_validate), so that each more would be felt at a thousand wires.
+// ingress takes every frame of a device, or of all devices of a prefix, to the rules for wires. It is one rule: when
+// a rule comes, the kernel walks through those of every base chain (nft_table_validate), so that each more would be
+// felt at a thousand wires.
 func (c compiler) ingress(name, device string) Chain {
 	return Chain{Family: NetDev, Name: name, Hook: HookIngress, Device: device, Policy: Drop,
 		Rules: []Rule{{ID: c.id("wire"), Verdict: Goto{chainWires}}}}
@@ -239,8 +241,8 @@ func (c compiler) servers() []Rule {
 	return append(rules, closed, c.refuse("no-neighbour"), c.deny("no-ipv4"))
 }
 
-// permit forwards what is permitted by the one map that knows both the tuple and the next hop. To be logged, a frame has to be
-// known as permitted before.
+// permit forwards what is permitted by the one map that knows both the tuple and the next hop. To be logged, a frame
+// has to be known as permitted before.
 func (c compiler) permit(what string, to Forward, shape []Match, permitted Match) Rule {
 	r := Rule{ID: c.id(what), Match: shape, Verdict: to}
 	if c.policy.Log == policy.LogAll {
@@ -249,9 +251,9 @@ func (c compiler) permit(what string, to Forward, shape []Match, permitted Match
 	return r
 }
 
-// serversARP answers for gateways with their own addresses, and for everybody else with the address that it would have: what is
-// sent there is refused at once, nobody waits for an answer that does not come, and caches are right when somebody comes.
-// A gratuitous request asks for nothing.
+// serversARP answers for gateways with their own addresses, and for everybody else with the address that it would
+// have: what is sent there is refused at once, nobody waits for an answer that does not come, and caches are right
+// when somebody comes. A gratuitous request asks for nothing.
 func (c compiler) serversARP() []Rule {
 	return []Rule{c.gratuitous(setAntiSpoof), c.answer("arp-gateway", AnswerARP{Map: setGatewayMAC}), c.answerAny(), c.deny("no-arp")}
 }
@@ -284,7 +286,8 @@ func (c compiler) deny(what string) Rule {
 	return Rule{ID: c.id(what), Verdict: Drop, Count: true, Log: c.denyLog()}
 }
 
-// gateway are the rules for frames of gateways. What they answer from a permitted port is known by one set, identity and all.
+// gateway are the rules for frames of gateways. What they answer from a permitted port is known by one set, identity
+// and all.
 func (c compiler) gateway() []Rule {
 	ip := []Match{is(EtherType, "ip")}
 	toWire := Forward{toDestination, mapWire}
@@ -325,7 +328,8 @@ func (c compiler) toHeld() Rule {
 	return Rule{ID: c.id("to-held"), Match: all(plainIP, []Match{in(setHeld, toDestination...)}), Verdict: Drop, Count: true, Log: c.denyLog()}
 }
 
-// fromRouter carries to endpoints what the router's rules have marked: answers to what was denied, and what comes back to gateways.
+// fromRouter carries to endpoints what the router's rules have marked: answers to what was denied, and what comes
+// back to gateways.
 func (c compiler) fromRouter() []Rule {
 	return []Rule{
 		{ID: c.id("deliver"), Match: []Match{is(EtherType, "ip"), is(Mark, strconv.Itoa(topology.MarkPermitted))}, Verdict: Deliver{mapMAC, mapDevice}},

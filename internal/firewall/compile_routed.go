@@ -8,8 +8,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// routed are the chains of the namespace's IP stack. Whatever ingress hands to the router is refused there, or filtered and let
-// out over the uplink.
+// routed are the chains of the namespace's IP stack. Whatever ingress hands to the router is refused there, or
+// filtered and let out over the uplink.
 func (c compiler) routed() []Chain {
 	return []Chain{
 		{Family: Inet, Name: chainRouterIn, Hook: HookPrerouting, Policy: Accept, Rules: c.routerIn()},
@@ -29,8 +29,8 @@ var (
 	permit     = []Statement{SetMark{topology.MarkPermitted}}
 )
 
-// routerIn decides by the mark before anything is routed, or tracked. What is addressed to the network's own subnet was meant for
-// a neighbour or for the router, neither of which anybody reaches.
+// routerIn decides by the mark before anything is routed, or tracked. What is addressed to the network's own subnet
+// was meant for a neighbour or for the router, neither of which anybody reaches.
 func (c compiler) routerIn() []Rule {
 	marked := func(mark int, more ...Match) []Match {
 		return append([]Match{fromRouter, is(Mark, strconv.Itoa(mark))}, more...)
@@ -43,8 +43,8 @@ func (c compiler) routerIn() []Rule {
 	}
 }
 
-// forwarding filters what a gateway sends beyond the network, and what comes from there. Only the host itself opens connections
-// to gateways.
+// forwarding filters what a gateway sends beyond the network, and what comes from there. Only the host itself opens
+// connections to gateways.
 func (c compiler) forwarding() []Rule {
 	if !c.network.HasUplink() {
 		return []Rule{c.deny("no-egress")}

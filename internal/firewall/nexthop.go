@@ -6,8 +6,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// NextHop is where a frame leaves the network's namespace: the device for a destination's addresses. A gateway's port is one, and
-// a server's wire; what else a frame may be sent to becomes one more function that makes a NextHop.
+// NextHop is where a frame leaves the network's namespace: the device for a destination's addresses. A gateway's port
+// is one, and a server's wire; what else a frame may be sent to becomes one more function that makes a NextHop.
 type NextHop struct {
 	MAC    string     // of the destination, which the frame is addressed to already
 	IP     netip.Addr // of the destination

@@ -1,10 +1,10 @@
-// Package firewall holds the one rule model of mcpnet: what passes between wires, gateways and beyond the network, as values.
-// Compile makes it from a network and its endpoints; Text prints it as nftables text; Explain runs a packet through it.
-// The renderers in nft and iptables apply it. The package is pure.
+// Package firewall holds the one rule model of mcpnet: what passes between wires, gateways and beyond the network, as
+// values. Compile makes it from a network and its endpoints; Text prints it as nftables text; Explain runs a packet
+// through it. The renderers in nft and iptables apply it. The package is pure.
 //
-// Order of a frame's way: the ingress chain of a wire asks who speaks and goes to the rules of its role, which forward by map.
-// A frame that they deny goes to the router, which refuses it, and what a gateway sends beyond the network goes there to be
-// filtered (table inet mcpnet). What no rule takes is dropped.
+// Order of a frame's way: the ingress chain of a wire asks who speaks and goes to the rules of its role, which
+// forward by map. A frame that they deny goes to the router, which refuses it, and what a gateway sends beyond the
+// network goes there to be filtered (table inet mcpnet). What no rule takes is dropped.
 package firewall
 
 import (
@@ -101,13 +101,14 @@ type Element struct {
 // KeyText is the key as one word: its parts with " . " between them.
 func (e Element) KeyText() string { return strings.Join(e.Key, " . ") }
 
-// Guard is the firewall's part of one endpoint: its elements of the network's sets and, where each wire needs one, its chain.
+// Guard is the firewall's part of one endpoint: its elements of the network's sets and, where each wire needs one,
+// its chain.
 type Guard struct {
 	Wire     string
 	Chain    Chain // without a name: none
 	Elements []GuardElement
-	// Gone are elements that are taken away before the others are put: see Change. A transaction about an element that is missing
-	// costs the kernel a grace period, so that it names only what may be there.
+	// Gone are elements that are taken away before the others are put: see Change. A transaction about an element that
+	// is missing costs the kernel a grace period, so that it names only what may be there.
 	Gone []GuardElement
 }
 

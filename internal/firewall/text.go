@@ -78,8 +78,8 @@ func (r Ruleset) families() []Family {
 	return out
 }
 
-// IsPrefix reports whether the chain is that of all devices whose names begin alike. Such a chain is no part of a text: older
-// nft commands take the prefix for a name.
+// IsPrefix reports whether the chain is that of all devices whose names begin alike. Such a chain is no part of a
+// text: older nft commands take the prefix for a name.
 func (c Chain) IsPrefix() bool { return strings.HasSuffix(c.Device, "*") }
 
 func (c Chain) path() string { return fmt.Sprintf("%s %s %s", c.Family, TableName, c.Name) }
@@ -98,8 +98,8 @@ func (c Chain) declaration() string {
 	return fmt.Sprintf("%s { type %s hook %s%s priority %d; policy %s; }", c.path(), kind, c.Hook, device, c.Hook.Priority(), c.Policy)
 }
 
-// Priority is where mcpnet's chains stand at a hook: before filters of others (NF_IP_PRI_FILTER is 0), at the usual place of
-// source NAT, and at NF_IP_PRI_RAW in ingress and before connection tracking.
+// Priority is where mcpnet's chains stand at a hook: before filters of others (NF_IP_PRI_FILTER is 0), at the usual
+// place of source NAT, and at NF_IP_PRI_RAW in ingress and before connection tracking.
 func (h Hook) Priority() int {
 	switch h {
 	case HookIngress, HookPrerouting:
@@ -137,7 +137,8 @@ func (s Set) declaration() string {
 	return fmt.Sprintf("add %s %s %s %s { type %s; %s}\n", s.kind(), s.Family, TableName, s.Name, kind, dynamic)
 }
 
-// text declares the set. One that holds nothing but the policy is emptied first: a changed policy leaves no old element.
+// text declares the set. One that holds nothing but the policy is emptied first: a changed policy leaves no old
+// element.
 func (s Set) text() string {
 	out := s.declaration()
 	if !s.Filled {

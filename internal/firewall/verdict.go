@@ -23,8 +23,8 @@ func (Remember) statement() {}
 func (Forget) statement()   {}
 func (SetMark) statement()  {}
 
-// Verdict ends a rule or a chain. Forward, AnswerARP and Deliver only hold when their maps have the key, otherwise the next
-// rule is tried.
+// Verdict ends a rule or a chain. Forward, AnswerARP and Deliver only hold when their maps have the key, otherwise
+// the next rule is tried.
 type Verdict interface{ verdict() }
 
 // Simple is a verdict without arguments, by its nftables text.
@@ -48,9 +48,10 @@ type Forward struct {
 	Map    string
 }
 
-// AnswerARP turns a request around: the map gives the hardware address of the address that is asked for, and the answer
-// goes out where the request came in. No ARP frame of an endpoint ever reaches another one. Without a map the answer is the
-// address that topology.MACFor gives, which begins with Prefix and ends with the IPv4 address that is asked for.
+// AnswerARP turns a request around: the map gives the hardware address of the address that is asked for, and the
+// answer goes out where the request came in. No ARP frame of an endpoint ever reaches another one. Without a map the
+// answer is the address that topology.MACFor gives, which begins with Prefix and ends with the IPv4 address that is
+// asked for.
 type AnswerARP struct{ Map, Prefix string }
 
 // ToRouter hands a frame to the namespace's IP stack, over the router's port, marked with what is to become of it.

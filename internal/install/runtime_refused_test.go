@@ -10,7 +10,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/install/part"
 )
 
-// TestRuntimeRefused: what cannot be edited is named with the remedy, and nothing is changed, not even for other engines.
+// TestRuntimeRefused: what cannot be edited is named with the remedy, and nothing is changed, not even for other
+// engines.
 func TestRuntimeRefused(t *testing.T) {
 	const cri2, cri3 = `plugins."io.containerd.grpc.v1.cri".containerd`, `plugins."io.containerd.cri.v1.runtime".containerd`
 	for name, c := range map[string]struct {

@@ -41,8 +41,8 @@ snapshotter = "overlayfs"
 `
 )
 
-// TestRuntimeThereAndBack: whatever was there is there again afterwards, to the byte and with its mode, and in between the
-// runtime is registered and everything else is as it was.
+// TestRuntimeThereAndBack: whatever was there is there again afterwards, to the byte and with its mode, and in
+// between the runtime is registered and everything else is as it was.
 func TestRuntimeThereAndBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		engine Engine

@@ -67,8 +67,8 @@ func (h hostLocal) bridge() netip.Addr {
 	return a
 }
 
-// Add tries the addresses that are asked for in their order. Ranges without the reserved addresses, or with them for who
-// asks, are the library's own ranges, only others.
+// Add tries the addresses that are asked for in their order. Ranges without the reserved addresses, or with them for
+// who asks, are the library's own ranges, only others.
 func (h hostLocal) Add(_ context.Context, a Attachment, asked []netip.Addr) (Lease, error) {
 	files, err := h.open()
 	if err != nil {
@@ -108,8 +108,8 @@ func (h hostLocal) get(files unread, ranges allocator.RangeSet, a Attachment, wa
 	return leaseOf(got), nil
 }
 
-// unread is host-local's store without its search for earlier addresses of an attachment, which reads every file there is:
-// mcpnet's own documents know that.
+// unread is host-local's store without its search for earlier addresses of an attachment, which reads every file
+// there is: mcpnet's own documents know that.
 type unread struct{ *disk.Store }
 
 func (unread) GetByID(string, string) []net.IP { return nil }
@@ -139,8 +139,8 @@ func (h hostLocal) Del(_ context.Context, a Attachment, known netip.Addr) error 
 	})
 }
 
-// releaseUnwritten removes files that a killed process made and did not come to fill: they hold an address, and no DEL would
-// ever find them. Nobody fills one while the lock is held here.
+// releaseUnwritten removes files that a killed process made and did not come to fill: they hold an address, and no
+// DEL would ever find them. Nobody fills one while the lock is held here.
 func (h hostLocal) releaseUnwritten() error {
 	return h.each(func(path string, data []byte) error {
 		if len(data) > 0 {

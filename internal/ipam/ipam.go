@@ -1,6 +1,6 @@
-// Package ipam gets the addresses of CNI attachments from IPAM plugins. Any plugin is run as CNI asks for. host-local, which
-// nearly everybody uses, runs in this process through its own library, on its own files: its program reads the file of every
-// other container for each one, and knows no addresses that are not to be handed out.
+// Package ipam gets the addresses of CNI attachments from IPAM plugins. Any plugin is run as CNI asks for.
+// host-local, which nearly everybody uses, runs in this process through its own library, on its own files: its
+// program reads the file of every other container for each one, and knows no addresses that are not to be handed out.
 package ipam
 
 import (
@@ -66,8 +66,8 @@ func Open(kind string, conf []byte, reserved []netip.Addr) (Plugin, error) {
 	return program{kind, conf}, nil
 }
 
-// OpenToRelease takes a plugin to give addresses back alone (Del and GC). What a configuration says of ranges does not matter
-// then, right or wrong.
+// OpenToRelease takes a plugin to give addresses back alone (Del and GC). What a configuration says of ranges does
+// not matter then, right or wrong.
 func OpenToRelease(kind string, conf []byte) (Plugin, error) {
 	if kind != HostLocal {
 		return program{kind, conf}, nil

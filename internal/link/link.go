@@ -1,5 +1,6 @@
-// Package link makes the links of one network namespace over netlink. Whatever a link needs is said when it is made, before it
-// comes up. What netlink cannot say (sysctl.go) is set for a whole namespace of a network's, never on the host.
+// Package link makes the links of one network namespace over netlink. Whatever a link needs is said when it is made,
+// before it comes up. What netlink cannot say (sysctl.go) is set for a whole namespace of a network's, never on the
+// host.
 package link
 
 import (
@@ -198,8 +199,8 @@ func (l *Links) set(name, what string, do func(netlink.Link) error) error {
 	return nil
 }
 
-// InUse finds an interface, other than the named ones, whose network overlaps the prefix, or to which a part of it is routed. A
-// wider route does not stand in the way, unless it is that of a network.
+// InUse finds an interface, other than the named ones, whose network overlaps the prefix, or to which a part of it is
+// routed. A wider route does not stand in the way, unless it is that of a network.
 func (l *Links) InUse(p netip.Prefix, except ...string) (string, error) {
 	addrs, err := l.handle.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -234,7 +235,8 @@ func (l *Links) InUse(p netip.Prefix, except ...string) (string, error) {
 	return "", nil
 }
 
-// isUplinkRoute reports whether a route is that of a network's whole subnet: where others have an address, an uplink has a route.
+// isUplinkRoute reports whether a route is that of a network's whole subnet: where others have an address, an uplink
+// has a route.
 func isUplinkRoute(r netlink.Route) bool { return r.Gw.Equal(NextHop.AsSlice()) }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -51,8 +51,8 @@ func (l *Links) farMark(near Link) (m topology.Mark, ok bool) {
 	return far.Mark()
 }
 
-// far asks the kernel for a veth's other end, in whatever namespace it is: RTM_GETLINK with IFLA_TARGET_NETNSID, the id that this
-// namespace has for that one.
+// far asks the kernel for a veth's other end, in whatever namespace it is: RTM_GETLINK with IFLA_TARGET_NETNSID, the
+// id that this namespace has for that one.
 func (l *Links) far(near Link) (Link, error) {
 	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	header.Index = int32(near.Peer)

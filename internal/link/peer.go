@@ -20,8 +20,8 @@ type Peer struct {
 	Routes []topology.Route
 }
 
-// SetPeer gives the container end its addresses and routes, and nothing else: what an earlier plugin gave it goes. It is
-// called on the links of the container's namespace. A default route that leads elsewhere stays.
+// SetPeer gives the container end its addresses and routes, and nothing else: what an earlier plugin gave it goes. It
+// is called on the links of the container's namespace. A default route that leads elsewhere stays.
 func (l *Links) SetPeer(p Peer) error {
 	found, err := l.handle.LinkByName(p.Name)
 	if err != nil {
@@ -51,8 +51,9 @@ func (l *Links) SetPeer(p Peer) error {
 	return nil
 }
 
-// addRoute adds a route beside the one that another interface of the container may have to the same place: two attachments
-// to one network reach the same gateway, and each has to when the other is gone. A default route is the container's only one.
+// addRoute adds a route beside the one that another interface of the container may have to the same place: two
+// attachments to one network reach the same gateway, and each has to when the other is gone. A default route is the
+// container's only one.
 func (l *Links) addRoute(r *netlink.Route) error {
 	if r.Scope == netlink.SCOPE_LINK {
 		return l.handle.RouteAppend(r)

@@ -11,8 +11,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Watch calls changed when a link of ours other than a wire went away or down, or when an IPv4 address came or went. A wire
-// goes with its container, whose engine says so. It returns when the context ends or the kernel's stream breaks.
+// Watch calls changed when a link of ours other than a wire went away or down, or when an IPv4 address came or went.
+// A wire goes with its container, whose engine says so. It returns when the context ends or the kernel's stream
+// breaks.
 func (l *Links) Watch(ctx context.Context, changed func()) error {
 	done := make(chan struct{})
 	defer close(done)

@@ -25,8 +25,8 @@ type Wire struct {
 // ErrPeerExists says that the namespace of the other end has an interface of that name.
 var ErrPeerExists = errors.New("the container has an interface of this name already")
 
-// AddWire makes the pair, both ends down, the container end in the namespace that it belongs to: to move it there later would
-// cost the kernel milliseconds. It finishes a pair that a killed process left without its settings.
+// AddWire makes the pair, both ends down, the container end in the namespace that it belongs to: to move it there
+// later would cost the kernel milliseconds. It finishes a pair that a killed process left without its settings.
 func (l *Links) AddWire(w Wire, peers ns.Handle) (Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.HardwareAddr, attrs.MTU, attrs.Group = w.Name, net.HardwareAddr(w.MAC), w.MTU, w.Group
@@ -64,7 +64,8 @@ func (l *Links) SetGroup(name string, group uint32) error {
 	return l.set(name, "group", func(found netlink.Link) error { return l.handle.LinkSetGroup(found, int(group)) })
 }
 
-// Give moves a veth end to another namespace, down and a port of nothing, under another name. Its other end stays where it is.
+// Give moves a veth end to another namespace, down and a port of nothing, under another name. Its other end stays
+// where it is.
 func (l *Links) Give(name string, to ns.Handle, as string) error {
 	found, err := l.handle.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {

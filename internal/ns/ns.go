@@ -1,5 +1,5 @@
-// Package ns opens network namespaces, works in them, and pins those of networks. Nothing in mcpnet assumes the namespace that
-// a process happens to run in.
+// Package ns opens network namespaces, works in them, and pins those of networks. Nothing in mcpnet assumes the
+// namespace that a process happens to run in.
 package ns
 
 import (
@@ -71,7 +71,8 @@ func (h Handle) Close() error {
 // FD is the namespace's file descriptor, which names it to the kernel.
 func (h Handle) FD() int { return int(h.fd) }
 
-// Socket is the descriptor to open sockets with that belong to the namespace; ok is false where any socket of the process does.
+// Socket is the descriptor to open sockets with that belong to the namespace; ok is false where any socket of the
+// process does.
 func (h Handle) Socket() (fd int, ok bool) { return int(h.fd), h.fd > 0 && !h.own }
 
 // Do runs f in the namespace. f must not start goroutines that expect to be in it.

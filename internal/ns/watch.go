@@ -8,7 +8,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watch calls changed when a name comes or goes, until the context ends. A namespace is mounted a moment after its name came.
+// Watch calls changed when a name comes or goes, until the context ends. A namespace is mounted a moment after its
+// name came.
 func (p Pins) Watch(ctx context.Context, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

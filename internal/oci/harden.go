@@ -7,15 +7,16 @@ import (
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
 
-// CapsAnnotation marks a bundle that was hardened, with the capabilities that its processes may hold. Processes that are
-// executed later are held to it.
+// CapsAnnotation marks a bundle that was hardened, with the capabilities that its processes may hold. Processes that
+// are executed later are held to it.
 const CapsAnnotation = "io.mcpnet.caps"
 
-// kept are the capability sets of a process that are cut down. The ambient set is removed: a process that is not root would
-// hold what is in it.
+// kept are the capability sets of a process that are cut down. The ambient set is removed: a process that is not root
+// would hold what is in it.
 var kept = []string{"bounding", "effective", "inheritable", "permitted"}
 
-// Harden takes every capability that is not allowed from a bundle's process, sets no_new_privileges, and marks the bundle.
+// Harden takes every capability that is not allowed from a bundle's process, sets no_new_privileges, and marks the
+// bundle.
 func (d *Document) Harden(allowed policy.Caps) error {
 	process, err := d.root.child("process")
 	if err == nil && process == nil {
@@ -100,8 +101,8 @@ func (d *Document) annotate(key, value string) error {
 	return d.root.put("annotations", annotations)
 }
 
-// Hardened gives the capabilities that a bundle was hardened to; ok is false where it was not. The mark alone says nothing:
-// users can write annotations, too.
+// Hardened gives the capabilities that a bundle was hardened to; ok is false where it was not. The mark alone says
+// nothing: users can write annotations, too.
 func (d *Document) Hardened() (allowed policy.Caps, ok bool, err error) {
 	annotations, err := d.root.child("annotations")
 	if err != nil {

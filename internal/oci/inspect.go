@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// namespaces are those that a container on an mcpnet network must have for itself or with its pod, by the names that the
-// specification and the kernel give them.
+// namespaces are those that a container on an mcpnet network must have for itself or with its pod, by the names that
+// the specification and the kernel give them.
 var namespaces = []struct{ name, kernel string }{{"network", "net"}, {"pid", "pid"}, {"ipc", "ipc"}, {"mount", "mnt"}, {"uts", "uts"}}
 
 // namespace is an entry of linux.namespaces.
@@ -44,7 +44,8 @@ func (d *Document) NetNS() (string, error) {
 	return paths["network"], err
 }
 
-// Breaches tells by which ways past its network a bundle's container would have: namespaces of the host, and every device.
+// Breaches tells by which ways past its network a bundle's container would have: namespaces of the host, and every
+// device.
 func (d *Document) Breaches() (problems []string, err error) {
 	paths, err := d.namespaces()
 	if err != nil {
@@ -63,15 +64,16 @@ func (d *Document) Breaches() (problems []string, err error) {
 	return problems, err
 }
 
-// IsHosts compares a namespace with that of this process, which an engine starts in the host's. The kernel's name of its kind is
-// that of the file in /proc/PID/ns.
+// IsHosts compares a namespace with that of this process, which an engine starts in the host's. The kernel's name of
+// its kind is that of the file in /proc/PID/ns.
 func IsHosts(path, kernel string) bool {
 	one, err1 := os.Stat(path)
 	own, err2 := os.Stat("/proc/self/ns/" + kernel)
 	return err1 == nil && err2 == nil && os.SameFile(one, own)
 }
 
-// everyDevice reports whether the bundle permits writing to all devices, which engines do for privileged containers alone.
+// everyDevice reports whether the bundle permits writing to all devices, which engines do for privileged containers
+// alone.
 func (d *Document) everyDevice() (bool, error) {
 	linux, err := d.linux()
 	if err != nil {

@@ -17,8 +17,7 @@ import (
 )
 
 // Attach attaches a container to a network in one go, and makes the network with its first endpoint. On any error
-// nothing of the
-// endpoint is left, nor of a network that was made for it.
+// nothing of the endpoint is left, nor of a network that was made for it.
 func (f *Front) Attach(ctx context.Context, n topology.Network, a plan.Attachment) (topology.Network,
 	topology.Endpoint, error) {
 	err := f.within(ctx, n, func(ready topology.Network) (err error) {
@@ -39,8 +38,7 @@ func (f *Front) Attach(ctx context.Context, n topology.Network, a plan.Attachmen
 }
 
 // within runs do with the network in force, beside other attachments. Who finds that the network is not in force,
-// because
-// it is the first, the policy changed or rules are gone, makes it so.
+// because it is the first, the policy changed or rules are gone, makes it so.
 func (f *Front) within(ctx context.Context, n topology.Network, do func(topology.Network) error) error {
 	const attempts = 3
 	var last error
@@ -87,8 +85,7 @@ func (f *Front) beside(ctx context.Context, n topology.Network, do func(topology
 }
 
 // inForce tells whether a network that is known is the one that is wanted, and whole in the kernel. It gives the one
-// that is
-// wanted with what mcpnet chose for it.
+// that is wanted with what mcpnet chose for it.
 func (f *Front) inForce(known store.Network, n topology.Network) (topology.Network, bool, error) {
 	if n.Bridge == "" {
 		n.Bridge = known.Bridge
@@ -136,8 +133,7 @@ func (f *Front) attachOne(ctx context.Context, n topology.Network, a plan.Attach
 }
 
 // ensureUplink sees to what only a gateway needs of the host, and no other attachment looks at. The host's addresses,
-// which its
-// egress must not reach, are read again.
+// which its egress must not reach, are read again.
 func (f *Front) ensureUplink(ctx context.Context, n topology.Network) error {
 	if !n.HasUplink() {
 		return nil
@@ -236,8 +232,7 @@ func (f *Front) Attached(networkID, id string) (bool, error) {
 }
 
 // Detach takes a container off a network, and the network away with its last endpoint. What is not there is no error.
-// It gives the
-// endpoint that was detached; ok is false where none was known.
+// It gives the endpoint that was detached; ok is false where none was known.
 func (f *Front) Detach(ctx context.Context, networkID, id string) (p topology.Endpoint, ok bool, err error) {
 	if err := f.moveLegacy(ctx, networkID); err != nil {
 		return p, false, err

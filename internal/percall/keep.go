@@ -11,8 +11,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Reconcile compares the kernel with what should be and repairs it. It returns the steps it took, and what failed; a network that
-// fails keeps no other from being repaired.
+// Reconcile compares the kernel with what should be and repairs it. It returns the steps it took, and what failed; a
+// network that fails keeps no other from being repaired.
 func (f *Front) Reconcile(ctx context.Context) (steps []plan.Step, err error) {
 	err = f.alone(ctx, func(s *state) error {
 		host, err := f.core.ObserveHost()
@@ -69,8 +69,8 @@ func (f *Front) repair(ctx context.Context, s *state, n *network, host plan.Host
 	return steps, err
 }
 
-// leave says once that a network of an earlier mcpnet stays where it is. The service has a mount namespace of its own, in which no
-// namespace can be pinned for others; the process of an attachment has the host's.
+// leave says once that a network of an earlier mcpnet stays where it is. The service has a mount namespace of its
+// own, in which no namespace can be pinned for others; the process of an attachment has the host's.
 func (f *Front) leave(n *network) {
 	if _, said := f.left.LoadOrStore(n.ID, true); !said {
 		f.log.Warn("network of an earlier version is not repaired: its next attachment moves it to a namespace of its own",
@@ -78,8 +78,8 @@ func (f *Front) leave(n *network) {
 	}
 }
 
-// Inspect looks at everything beside attachments, and holds the store alone only when there is something to do; nobody else
-// collects what killed processes left.
+// Inspect looks at everything beside attachments, and holds the store alone only when there is something to do;
+// nobody else collects what killed processes left.
 func (f *Front) Inspect(ctx context.Context) error {
 	steps, err := f.Plan(ctx)
 	if err == nil && len(steps) == 0 {

@@ -60,8 +60,7 @@ func (f *Front) establishOver(ctx context.Context, s *state, known *network, n t
 }
 
 // living is what is known of a network that has living endpoints. Those that are gone are forgotten, and the network
-// with
-// the last of them: it is made anew, as it is wanted now.
+// with the last of them: it is made anew, as it is wanted now.
 func (f *Front) living(ctx context.Context, s *state, n topology.Network) (known *network,
 	forgotten []topology.Endpoint, err error) {
 	known, exists := s.networks[n.ID]

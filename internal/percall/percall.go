@@ -1,8 +1,9 @@
-// Package percall works on the networks of a store that many processes share: CNI and netavark start one for each attachment, many
-// at once, and nothing needs to run beside them. A process that does, mcpnet's service, repairs what goes missing.
+// Package percall works on the networks of a store that many processes share: CNI and netavark start one for each
+// attachment, many at once, and nothing needs to run beside them. A process that does, mcpnet's service, repairs what
+// goes missing.
 //
-// Documents are the truth, and the store's lock orders who changes them. Attachments change objects of their own only and hold it
-// together; whoever makes, changes or removes a network holds it alone.
+// Documents are the truth, and the store's lock orders who changes them. Attachments change objects of their own only
+// and hold it together; whoever makes, changes or removes a network holds it alone.
 package percall
 
 import (
@@ -93,7 +94,8 @@ func (f *Front) PortOf(sandbox, name string) (core.Port, error) { return f.core.
 // Outlets tells what leads out of a container's network namespace.
 func (f *Front) Outlets(sandbox string) (core.Outlets, error) { return f.core.Outlets(sandbox) }
 
-// Reside tells processes that share the store that somebody looks at the containers of endpoints that are held, until leave.
+// Reside tells processes that share the store that somebody looks at the containers of endpoints that are held, until
+// leave.
 func (f *Front) Reside() (leave func(), err error) { return f.store.Reside() }
 
 // IsBusy reports whether an error only says that others took too long; the same call may go through later.

@@ -71,8 +71,8 @@ func (r *Reader) Close() error {
 // featuresFact is the fact in the store that tells what the kernel offers, for the time since it started.
 const featuresFact = "kernel"
 
-// useFeatures finds out what the kernel offers, once for each boot: it takes a process. probed says that nobody had written it
-// down.
+// useFeatures finds out what the kernel offers, once for each boot: it takes a process. probed says that nobody had
+// written it down.
 func (r *Reader) useFeatures(ctx context.Context) (probed bool, err error) {
 	for _, prefix := range []bool{true, false} {
 		f := firewall.Features{DevicePrefix: prefix}
@@ -112,8 +112,8 @@ type state struct {
 type network struct {
 	store.Network
 	endpoints []store.Endpoint
-	// dead networks have no endpoint with a wire: all their containers ended without a word, or the host was restarted. Nothing
-	// is done for them until one is attached again.
+	// dead networks have no endpoint with a wire: all their containers ended without a word, or the host was restarted.
+	// Nothing is done for them until one is attached again.
 	dead bool
 }
 
@@ -189,8 +189,8 @@ func (s *state) plain() (out []topology.Network) {
 	return out
 }
 
-// spares tells of what may be described by a document that cannot be read. A network that is only dead is collected when it is
-// made again.
+// spares tells of what may be described by a document that cannot be read. A network that is only dead is collected
+// when it is made again.
 func (s *state) spares(network, id string) bool {
 	if _, known := s.networks[network]; known && id == "" {
 		return true

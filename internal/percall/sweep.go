@@ -9,8 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Sweep removes, from one network, the endpoints whose wire is gone and those that keep does not want, then what belongs to
-// nobody in its namespace. A nil keep keeps all. Each endpoint that goes is told to Config.OnForget.
+// Sweep removes, from one network, the endpoints whose wire is gone and those that keep does not want, then what
+// belongs to nobody in its namespace. A nil keep keeps all. Each endpoint that goes is told to Config.OnForget.
 func (f *Front) Sweep(ctx context.Context, networkID string, keep func(topology.Endpoint) bool) error {
 	var forgotten []topology.Endpoint
 	err := f.alone(ctx, func(s *state) error {
@@ -56,8 +56,8 @@ func (f *Front) forgetLost(ctx context.Context, n *network, keep func(topology.E
 	return forgotten, errors.Join(failed...)
 }
 
-// ownedBy is a network whose wires are removed, whoever made them: who does not ask for an endpoint to be taken off does not ask the
-// plugin that made its interface either.
+// ownedBy is a network whose wires are removed, whoever made them: who does not ask for an endpoint to be taken off
+// does not ask the plugin that made its interface either.
 func ownedBy(n *network) topology.Network {
 	owned := n.Network.Network
 	owned.Chained = false

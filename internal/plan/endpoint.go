@@ -9,8 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// AddEndpoint gives the steps that make an endpoint whose container is not there yet, from what is observed of its own wire
-// alone: an attach looks at nothing else, so that it costs the same beside any number of endpoints.
+// AddEndpoint gives the steps that make an endpoint whose container is not there yet, from what is observed of its
+// own wire alone: an attach looks at nothing else, so that it costs the same beside any number of endpoints.
 func AddEndpoint(n topology.Network, e Endpoint, f firewall.Features, o Observed) []Step {
 	return diffEndpoints(Network{Network: n, Endpoints: []Endpoint{e}, Incomplete: true}, f, nil, o)
 }
@@ -61,8 +61,8 @@ func diffEndpoints(n Network, f firewall.Features, sets []firewall.Set, o Observ
 	return append(steps, last...)
 }
 
-// makeWire gives the steps that make a wire which is missing or was left without its mark. One on the host, where it was before
-// networks had namespaces, is moved; that of a container that runs cannot be made again.
+// makeWire gives the steps that make a wire which is missing or was left without its mark. One on the host, where it
+// was before networks had namespaces, is moved; that of a container that runs cannot be made again.
 func makeWire(n topology.Network, e Endpoint, o Observed) (steps []Step, possible bool) {
 	in := InNetwork(n.Namespace())
 	wire, exists := o.Links[e.Wire()]
@@ -96,7 +96,8 @@ func (o Observed) Guards(g firewall.Guard) bool {
 	})
 }
 
-// stale gives the elements that belong to no endpoint: of containers that ended without a word, or put there by somebody else.
+// stale gives the elements that belong to no endpoint: of containers that ended without a word, or put there by
+// somebody else.
 func (o Observed) stale(sets []firewall.Set, wanted map[string]map[string]bool) (stale []firewall.GuardElement) {
 	for _, s := range sets {
 		if !s.Filled || s.Dynamic || s.Name == firewall.SetHost {
@@ -111,8 +112,8 @@ func (o Observed) stale(sets []firewall.Set, wanted map[string]map[string]bool) 
 	return stale
 }
 
-// indices gives the indices of the wires that elements name, where they are there: an element of another wire with the same
-// addresses may be a living endpoint's.
+// indices gives the indices of the wires that elements name, where they are there: an element of another wire with
+// the same addresses may be a living endpoint's.
 func (o Observed) indices(elements []firewall.GuardElement) map[string]int {
 	index := map[string]int{}
 	for _, e := range elements {
@@ -123,8 +124,8 @@ func (o Observed) indices(elements []firewall.GuardElement) map[string]int {
 	return index
 }
 
-// Lost gives the endpoints whose wire is nowhere: their container ended, the host was restarted, or a killed process never made
-// it. Only the container engine could make use of them, and it makes its endpoints anew.
+// Lost gives the endpoints whose wire is nowhere: their container ended, the host was restarted, or a killed process
+// never made it. Only the container engine could make use of them, and it makes its endpoints anew.
 func Lost(n Network, o Observed) (lost []topology.Endpoint) {
 	for _, e := range n.Endpoints {
 		_, exists := o.Links[e.Wire()]
@@ -135,8 +136,8 @@ func Lost(n Network, o Observed) (lost []topology.Endpoint) {
 	return lost
 }
 
-// RemoveEndpoint gives the steps of a detach. A wire that another plugin made goes back to it: down on the host it passes
-// nothing.
+// RemoveEndpoint gives the steps of a detach. A wire that another plugin made goes back to it: down on the host it
+// passes nothing.
 func RemoveEndpoint(n topology.Network, e topology.Endpoint, f firewall.Features, index int) []Step {
 	in := InNetwork(n.Namespace())
 	var first Action = DeleteLink{e.Wire()}

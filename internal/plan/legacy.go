@@ -10,11 +10,11 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Before networks had namespaces, their wires, bridges and ingress chains stood on the host. What is left there of a network moves
-// into its namespace (makeWire), and then goes.
+// Before networks had namespaces, their wires, bridges and ingress chains stood on the host. What is left there of a
+// network moves into its namespace (makeWire), and then goes.
 
-// retireLegacy gives the steps that remove what is left on the host once the wires are gone from there. The bridge makes room for
-// the uplink, which has its name.
+// retireLegacy gives the steps that remove what is left on the host once the wires are gone from there. The bridge
+// makes room for the uplink, which has its name.
 func retireLegacy(n topology.Network, o Observed) (steps []Step) {
 	if o.Host.legacyBridge(n) {
 		steps = append(steps, Step{Host, DeleteLink{n.Bridge}})
@@ -25,9 +25,9 @@ func retireLegacy(n topology.Network, o Observed) (steps []Step) {
 	return steps
 }
 
-// legacyWires gives the wires of a network that are still on the host and belong to no endpoint that is known. A plugin that was
-// installed anew learns of networks before it learns of their endpoints: what guards their wires stays until these are moved, and
-// the uplink waits.
+// legacyWires gives the wires of a network that are still on the host and belong to no endpoint that is known. A
+// plugin that was installed anew learns of networks before it learns of their endpoints: what guards their wires
+// stays until these are moved, and the uplink waits.
 func legacyWires(n Network, o Observed) (wires []string) {
 	known := map[string]bool{}
 	for _, e := range n.Endpoints {

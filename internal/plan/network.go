@@ -12,9 +12,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Diff gives the steps that make a network what it should be: its namespace first, then its endpoints, then its way beyond. An
-// endpoint that has joined and whose wire is gone cannot be made again, its container end is gone too: see Lost. The rules are
-// those of firewall.CompileNetwork.
+// Diff gives the steps that make a network what it should be: its namespace first, then its endpoints, then its way
+// beyond. An endpoint that has joined and whose wire is gone cannot be made again, its container end is gone too: see
+// Lost. The rules are those of firewall.CompileNetwork.
 func Diff(n Network, rules firewall.Ruleset, o Observed) []Step {
 	steps := Skeleton(n.Network, rules, o)
 	steps = append(steps, diffEndpoints(n, rules.Features, rules.Sets, o)...)
@@ -25,8 +25,8 @@ func Diff(n Network, rules firewall.Ruleset, o Observed) []Step {
 	return append(steps, Uplink(n.Network, o)...)
 }
 
-// Skeleton gives the steps for what the endpoints of a network have in common in its namespace. Rules name the router's port, so
-// that they follow it.
+// Skeleton gives the steps for what the endpoints of a network have in common in its namespace. Rules name the
+// router's port, so that they follow it.
 func Skeleton(n topology.Network, rules firewall.Ruleset, o Observed) (steps []Step) {
 	in := InNetwork(n.Namespace())
 	add := func(a Action) { steps = append(steps, Step{in, a}) }
@@ -134,7 +134,8 @@ func (h HostState) WithoutRules(r firewall.Ruleset) HostState {
 	return h
 }
 
-// Remove gives the steps that take a network away. Its namespace goes first: what stands on the host alone opens nothing.
+// Remove gives the steps that take a network away. Its namespace goes first: what stands on the host alone opens
+// nothing.
 func Remove(n topology.Network) []Step {
 	steps := []Step{{InNetwork(n.Namespace()), RemoveNamespace{}}}
 	if n.HasUplink() {

@@ -1,5 +1,6 @@
-// Package plan turns what a network should be and what the kernel holds into steps. Steps are values that print themselves:
-// `mcpnet plan`, debug logs and golden tests show exactly what would be done, and in which network namespace. The package is pure.
+// Package plan turns what a network should be and what the kernel holds into steps. Steps are values that print
+// themselves: `mcpnet plan`, debug logs and golden tests show exactly what would be done, and in which network
+// namespace. The package is pure.
 //
 // Order: on the way in rules stand before a link comes up; on the way out a link is gone before its rules.
 package plan
@@ -83,8 +84,8 @@ func sameRules(c firewall.Chain, ids []string) bool {
 	return slices.Equal(want, ids)
 }
 
-// HostAddrs are the addresses by which a host is reached from its networks, in order: those of its interfaces, and the broadcast
-// addresses of their networks.
+// HostAddrs are the addresses by which a host is reached from its networks, in order: those of its interfaces, and
+// the broadcast addresses of their networks.
 func HostAddrs(links map[string]Link) (addrs []netip.Addr) {
 	for _, l := range links {
 		for _, a := range l.Addrs {

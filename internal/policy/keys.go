@@ -89,7 +89,8 @@ func lookup(name string) *key {
 	return nil
 }
 
-// vocabulary finds the key that was probably meant. Its aliases are other names that people try first (mtu is Podman's).
+// vocabulary finds the key that was probably meant. Its aliases are other names that people try first (mtu is
+// Podman's).
 func vocabulary() problem.Vocabulary {
 	v := problem.Vocabulary{
 		Prefixes: []string{"mcpnet.", "com.docker.network."},

@@ -44,8 +44,8 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 // NetNS is the path of a process's network namespace.
 func NetNS(pid int) string { return filepath.Join(root, strconv.Itoa(pid), "ns/net") }
 
-// threads sums a process's threads up by their network namespaces: capabilities, no_new_privileges and namespace are each
-// thread's own. One may end at any time, and is then none.
+// threads sums a process's threads up by their network namespaces: capabilities, no_new_privileges and namespace are
+// each thread's own. One may end at any time, and is then none.
 func threads(pid int, wanted map[uint64]bool) map[uint64]admission.Process {
 	dir := filepath.Join(root, strconv.Itoa(pid), "task")
 	tasks, err := os.ReadDir(dir)

@@ -1,5 +1,5 @@
-// Package report holds what mcpnet tells people and programs about its networks: the public JSON of `mcpnet status` and `mcpnet
-// plan`. Fields are added, never changed, within a version; Schema names it. The package is pure.
+// Package report holds what mcpnet tells people and programs about its networks: the public JSON of `mcpnet status`
+// and `mcpnet plan`. Fields are added, never changed, within a version; Schema names it. The package is pure.
 package report
 
 import "cmp"
@@ -30,8 +30,8 @@ type Layers struct {
 	Uplinks bool `json:"uplinks"`
 	// IPTables is the variant in use, "nft" or "legacy", or "" where the host has none or none is needed.
 	IPTables string `json:"iptables"`
-	// DockerMCP tells where the jump to DOCKER-MCP stands in iptables. In nftables the chain is gone to from the ingress hook of
-	// every wire.
+	// DockerMCP tells where the jump to DOCKER-MCP stands in iptables. In nftables the chain is gone to from the ingress
+	// hook of every wire.
 	DockerMCP *Position `json:"dockerMcp,omitempty"`
 }
 

@@ -212,7 +212,8 @@ func (f *Front) finishLeaving(ctx context.Context, n *network, p *endpoint, step
 	return errors.Join(f.store.Unclaim(n.ID, p.IP, p.ID), f.store.DeleteEndpoint(n.ID, p.ID))
 }
 
-// heldByOther reports whether another endpoint has taken the address of one that leaves: what leads to the address is its own.
+// heldByOther reports whether another endpoint has taken the address of one that leaves: what leads to the address is
+// its own.
 func (n *network) heldByOther(p *endpoint) bool {
 	for _, other := range n.endpoints {
 		if other != p && other.IP == p.IP && !other.leaving {

@@ -94,8 +94,7 @@ func TestCrash(t *testing.T) {
 }
 
 // dieEverywhere kills the engine in one place after the other, until the call has no more. The first place is before
-// the first
-// step; all others are after a step.
+// the first step; all others are after a step.
 func (c crash) dieEverywhere(t *testing.T, repeat, prefix bool) {
 	crashes := 0
 	for at, died := 1, true; died; at += 1 + (at+1)%2 {

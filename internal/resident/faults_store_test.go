@@ -134,8 +134,7 @@ func (g *faultHost) relearn(e *resident.Front) {
 }
 
 // TestReboot starts an engine on a host whose kernel knows nothing, with the store of before: networks are back at
-// once,
-// endpoints are forgotten, and the same containers can be attached anew.
+// once, endpoints are forgotten, and the same containers can be attached anew.
 func TestReboot(t *testing.T) {
 	g := newFaultHost(t)
 	g.check(g.populate().Close())

@@ -11,8 +11,7 @@ import (
 )
 
 // connected is a network with a gateway and two servers, and connections that stand: one that a server has opened to
-// the gateway,
-// and one that the gateway has opened to a server.
+// the gateway, and one that the gateway has opened to a server.
 type connected struct {
 	*testhost.Docker
 	a, b, g             *testnet.NS

@@ -95,8 +95,7 @@ func bind(f *testhost.Docker, name string, theirs *testnet.NS) {
 }
 
 // stateOf is what has a name: the link, and what is in the namespace. The network's own namespace, and the rules of
-// its uplink, come
-// and go.
+// its uplink, come and go.
 func stateOf(f *testhost.Docker, name string) string {
 	f.T.Helper()
 	links := f.World.Host.Run("ip", "-d", "-br", "link")

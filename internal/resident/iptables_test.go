@@ -9,8 +9,7 @@ import (
 )
 
 // TestFollowsIPTables starts, as a plugin does at boot, before the engine has made its chains, and the engine then
-// makes
-// them in iptables-legacy.
+// makes them in iptables-legacy.
 func TestFollowsIPTables(t *testing.T) {
 	f := testhost.NewDocker(t)
 	f.Network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080"})

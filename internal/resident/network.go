@@ -153,8 +153,8 @@ var ErrRemoved = errors.New("the network was removed after the list was read tha
 // removedAge is how long a list may be under way: far longer than anybody waits for one.
 const removedAge = time.Minute
 
-// RebuildNetwork makes a network that the container engine's list shows and the store lacks. The list may be older than a
-// removal, which is ErrRemoved then: what came back would hold the subnet of the network that is made next.
+// RebuildNetwork makes a network that the container engine's list shows and the store lacks. The list may be older
+// than a removal, which is ErrRemoved then: what came back would hold the subnet of the network that is made next.
 func (f *Front) RebuildNetwork(ctx context.Context, n topology.Network) error {
 	return f.locked(ctx, func() error {
 		if at, ok := f.removed[n.ID]; ok && time.Since(at) < removedAge {

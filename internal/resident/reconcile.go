@@ -12,9 +12,10 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Start makes the kernel what the store says, once, when the process begins: endpoints whose wire is gone are forgotten
-// (their container ended meanwhile, or the host was restarted), and every network's rules are loaded anew, since an older version
-// may have made them. A network that fails is the only one that does. Left-overs wait for Collect: the store may lack what lives.
+// Start makes the kernel what the store says, once, when the process begins: endpoints whose wire is gone are
+// forgotten (their container ended meanwhile, or the host was restarted), and every network's rules are loaded anew,
+// since an older version may have made them. A network that fails is the only one that does. Left-overs wait for
+// Collect: the store may lack what lives.
 func (f *Front) Start(ctx context.Context) error {
 	return f.locked(ctx, func() error {
 		host, err := f.core.ObserveHost()
@@ -67,8 +68,8 @@ func (f *Front) startNetwork(ctx context.Context, n *network, host plan.HostStat
 	return steps, f.store.PutNetwork(n.Network)
 }
 
-// Reconcile compares the kernel with what should be and repairs it. It returns the steps it took, and what failed; a network that
-// fails keeps no other from being repaired.
+// Reconcile compares the kernel with what should be and repairs it. It returns the steps it took, and what failed; a
+// network that fails keeps no other from being repaired.
 func (f *Front) Reconcile(ctx context.Context) (steps []plan.Step, err error) {
 	err = f.locked(ctx, func() error {
 		var failed error

@@ -134,8 +134,7 @@ func (c *crowd) repair(limit time.Duration, command ...string) time.Duration {
 const fewRepaired = 100 * time.Millisecond
 
 // TestRepairTime prints how long missing rules take to come back. The promise for many endpoints (100 ms at 100, 500
-// ms at 1,000)
-// is for a machine that does nothing else; what is asserted for them is that rules are back.
+// ms at 1,000) is for a machine that does nothing else; what is asserted for them is that rules are back.
 func TestRepairTime(t *testing.T) {
 	for _, endpoints := range []int{3, 100, 1000} {
 		t.Run(fmt.Sprint(endpoints), func(t *testing.T) {

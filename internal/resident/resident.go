@@ -1,6 +1,6 @@
-// Package resident keeps the networks of one store in memory, for a process that lives as long as they do: Docker's plugin. It
-// takes the driver's calls, persists what should be, has the core make it so, and watches over it. No other process changes the
-// store.
+// Package resident keeps the networks of one store in memory, for a process that lives as long as they do: Docker's
+// plugin. It takes the driver's calls, persists what should be, has the core make it so, and watches over it. No
+// other process changes the store.
 package resident
 
 import (
@@ -104,8 +104,8 @@ func (f *Front) open(ctx context.Context, c Config) (err error) {
 	return f.load()
 }
 
-// load reads the store. A document without its network is left alone: the network is rebuilt from the engine's own list, and its
-// endpoints with it.
+// load reads the store. A document without its network is left alone: the network is rebuilt from the engine's own
+// list, and its endpoints with it.
 func (f *Front) load() error {
 	contents, err := f.store.Load()
 	if err != nil {

@@ -85,8 +85,8 @@ func (s *Space) moveWire(a plan.MoveWire, host *Space) error {
 	return err
 }
 
-// deleteLink removes a link over a connection of its own: the kernel takes tens of milliseconds for it, and who asks for another
-// link over the same one waits.
+// deleteLink removes a link over a connection of its own: the kernel takes tens of milliseconds for it, and who asks
+// for another link over the same one waits.
 func (s *Space) deleteLink(name string) error {
 	links, err := link.Open(s.NS)
 	if err != nil {

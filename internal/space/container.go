@@ -20,8 +20,8 @@ type Port struct {
 // ErrNoPort says that an interface is not one end of a veth whose other end is on the host.
 var ErrNoPort = errors.New("is not one end of a veth pair with the host")
 
-// PortOf finds the host end of a container's interface, by the kernel's own links between the two. It is called on the host's
-// namespace.
+// PortOf finds the host end of a container's interface, by the kernel's own links between the two. It is called on
+// the host's namespace.
 func (s *Space) PortOf(sandbox, name string) (p Port, err error) {
 	err = In(sandbox, func(h ns.Handle) error {
 		inside, err := link.Open(h)

@@ -12,7 +12,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Observe reads the links of a network's namespace, its chains, what is in the sets of its rules, and the counters of rules by id.
+// Observe reads the links of a network's namespace, its chains, what is in the sets of its rules, and the counters of
+// rules by id.
 func (s *Space) Observe(rules firewall.Ruleset) (o plan.Observed, counters map[string]topology.Traffic, err error) {
 	names := map[int]string{}
 	if o.Links, err = s.observeLinks(names); err != nil {

@@ -1,5 +1,6 @@
-// Package space works in one network namespace: its links and its nftables, opened together. It does the actions of package plan
-// there, and observes what they set. Which namespaces there are, and what is to be done in them, package core knows.
+// Package space works in one network namespace: its links and its nftables, opened together. It does the actions of
+// package plan there, and observes what they set. Which namespaces there are, and what is to be done in them, package
+// core knows.
 package space
 
 import (
@@ -21,7 +22,8 @@ type Space struct {
 	inode uint64
 }
 
-// Open opens what works in a namespace, for the store of that identity. The space owns the handle from then on, unless Open fails.
+// Open opens what works in a namespace, for the store of that identity. The space owns the handle from then on,
+// unless Open fails.
 func Open(h ns.Handle, store string) (*Space, error) {
 	inode, err := h.Inode()
 	if err != nil {

@@ -55,7 +55,8 @@ func (s *Store) Unclaim(network string, a netip.Addr, id string) error {
 	}))
 }
 
-// Release gives back every address that an endpoint holds. Its document may be missing, where a process was killed between the two.
+// Release gives back every address that an endpoint holds. Its document may be missing, where a process was killed
+// between the two.
 func (s *Store) Release(network, id string) error {
 	if err := errors.Join(checkID(network), checkID(id)); err != nil {
 		return err

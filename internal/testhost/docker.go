@@ -1,6 +1,5 @@
 // Package testhost is what the tests of both fronts share: hosts made of namespaces, the containers on them, and
-// everything of
-// mcpnet's there as text.
+// everything of mcpnet's there as text.
 package testhost
 
 import (
@@ -59,8 +58,7 @@ func OnBothKernels(t *testing.T, test func(*testing.T, *Docker)) {
 }
 
 // EachKernel runs a test for both kinds of kernel. This one has to take the chain for a prefix of devices, whatever
-// the nft
-// command makes of it.
+// the nft command makes of it.
 func EachKernel(t *testing.T, test func(*testing.T, func(firewall.Features) firewall.Features)) {
 	t.Helper()
 	for _, prefix := range []bool{true, false} {
@@ -174,8 +172,7 @@ func (f *Docker) Container(id, ip string, role topology.Role) *testnet.NS {
 }
 
 // WaitForCarrier waits until a link knows of its other end: the kernel drops what is sent before, and a segment that
-// is lost is a
-// second.
+// is lost is a second.
 func WaitForCarrier(t testing.TB, in *testnet.NS, link string) {
 	t.Helper()
 	defer in.Idle()

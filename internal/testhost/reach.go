@@ -23,8 +23,7 @@ const (
 )
 
 // Dial tries a connection, and for UDP a datagram that is answered, and gives the time it took. The address is
-// IP/PORT, or
-// IP/PORT/udp.
+// IP/PORT, or IP/PORT/udp.
 func Dial(from *testnet.NS, address string) (time.Duration, error) {
 	return DialFor(from, address, 5*time.Second)
 }

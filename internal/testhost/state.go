@@ -28,8 +28,7 @@ var carrier = regexp.MustCompile(` +(UP|DOWN|UNKNOWN|LOWERLAYERDOWN) +`)
 var peerIndex = regexp.MustCompile(`@if[0-9]+`)
 
 // State is everything of mcpnet's on a host, line by line: links, routes and rules of the host, networks' namespaces
-// with all that
-// is in them, and the documents below the directories of stores.
+// with all that is in them, and the documents below the directories of stores.
 func State(t testing.TB, w *testnet.World, stores ...string) string {
 	t.Helper()
 	lines := hostLines(w.Host)
@@ -131,9 +130,9 @@ func up(flags uint32) string {
 	return "down"
 }
 
-// ruleLines is everything of nftables in a namespace, over netlink: older nft commands cannot list a namespace with an
-// ingress
-// chain for a prefix of devices, and try for ever. Counters, and what rules put into sets by themselves, are left out.
+// ruleLines is everything of nftables in a namespace, over netlink: older nft commands cannot list a namespace with
+// an ingress chain for a prefix of devices, and try for ever. Counters, and what rules put into sets by themselves,
+// are left out.
 func ruleLines(t testing.TB, in *testnet.NS) (lines []string) {
 	t.Helper()
 	var conn *nftables.Conn

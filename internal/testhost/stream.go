@@ -116,8 +116,8 @@ func (s *Stream) Rests(d time.Duration) {
 	}
 }
 
-// Ends wants the connection to be refused from now on. The kernel tells one of sender and receiver of the reset, and the other
-// one that the connection is over.
+// Ends wants the connection to be refused from now on. The kernel tells one of sender and receiver of the reset, and
+// the other one that the connection is over.
 func (s *Stream) Ends(limit time.Duration) {
 	s.t.Helper()
 	deadline, reset := time.After(limit), false

@@ -2,8 +2,8 @@ package topology
 
 import "github.com/mcpnet/mcpnet/internal/policy"
 
-// Admission is what is known of an endpoint's container: whether it holds no more than the policy's capabilities and has
-// no other way out (P10).
+// Admission is what is known of an endpoint's container: whether it holds no more than the policy's capabilities and
+// has no other way out (P10).
 type Admission struct {
 	State  AdmissionState `json:"state,omitempty"`
 	By     string         `json:"by,omitempty"`     // the evidence

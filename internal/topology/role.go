@@ -8,8 +8,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
 
-// RoleFor decides what an endpoint is, from what it says of itself and from whether its address can only have been asked
-// for. Holding a gateway's address makes nobody a gateway.
+// RoleFor decides what an endpoint is, from what it says of itself and from whether its address can only have been
+// asked for. Holding a gateway's address makes nobody a gateway.
 func (n Network) RoleFor(a netip.Addr, said policy.Role) (role Role, reason string, err error) {
 	switch {
 	case said == policy.RoleGateway && !n.Policy.IsGateway(a):

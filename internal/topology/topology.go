@@ -37,14 +37,15 @@ const (
 	RoleCandidate Role = "candidate"
 )
 
-// Names of links. The wires of a network, its bridge, its router and the inner end of its uplink lie in the network's own
-// namespace; only the outer end of the uplink, and an endpoint's container end until an engine moves it, lie on the host.
+// Names of links. The wires of a network, its bridge, its router and the inner end of its uplink lie in the network's
+// own namespace; only the outer end of the uplink, and an endpoint's container end until an engine moves it, lie on
+// the host.
 const (
 	// WirePrefix begins the name of the network's end of every endpoint's veth pair, its wire. One ingress chain takes the
 	// frames of all of them by this prefix, where the kernel can.
 	WirePrefix = "mcpw"
-	// Router is the link by which the namespace's IP stack speaks to endpoints: it bears the bridge address. What comes out
-	// of it arrives at RouterPort, where a chain carries it to an endpoint.
+	// Router is the link by which the namespace's IP stack speaks to endpoints: it bears the bridge address. What comes
+	// out of it arrives at RouterPort, where a chain carries it to an endpoint.
 	Router     = "mcp-router"
 	RouterPort = "mcp-rport"
 	// UplinkPort is the namespace's end of the uplink.
@@ -54,8 +55,9 @@ const (
 	uplinkPrefix = "mcpu" // the uplink of a network whose bridge's name on the host is another plugin's
 )
 
-// Packet marks (skb->mark) within a network's namespace. The ingress chains set one on what they hand to the router; the inet
-// table turns it into MarkPermitted, without which nothing is routed: each of the two tables alone leads nowhere.
+// Packet marks (skb->mark) within a network's namespace. The ingress chains set one on what they hand to the router;
+// the inet table turns it into MarkPermitted, without which nothing is routed: each of the two tables alone leads
+// nowhere.
 const (
 	MarkDenied    = 1 // to be refused
 	MarkEgress    = 2 // from a gateway, to be filtered
@@ -153,12 +155,12 @@ type Endpoint struct {
 	Admission Admission    `json:"admission,omitzero"`  // whether its container keeps to the policy
 }
 
-// Wire is the name of the endpoint's end in the network's namespace: WirePrefix and 11 hex digits of a hash of the endpoint's
-// id, 15 bytes in all (IFNAMSIZ-1).
+// Wire is the name of the endpoint's end in the network's namespace: WirePrefix and 11 hex digits of a hash of the
+// endpoint's id, 15 bytes in all (IFNAMSIZ-1).
 func (e Endpoint) Wire() string { return WirePrefix + digest(e.ID)[:11] }
 
-// LegacyWire is the name that the wire had in the host's namespace, which held wires before networks had namespaces: the owner's letter stands
-// behind the prefix.
+// LegacyWire is the name that the wire had in the host's namespace, which held wires before networks had namespaces:
+// the owner's letter stands behind the prefix.
 func (e Endpoint) LegacyWire() string { return WirePrefix + string(e.Owner[:1]) + digest(e.ID)[:10] }
 
 // Peer is the name of the container end before an engine moves and renames it.
@@ -221,8 +223,8 @@ func (h *HardwareAddr) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Mark says whose a link is. It is the link's alias (IFLA_IFALIAS), so that every store collects what it made itself, and
-// nothing else.
+// Mark says whose a link is. It is the link's alias (IFLA_IFALIAS), so that every store collects what it made itself,
+// and nothing else.
 type Mark struct {
 	Owner Owner
 	ID    string // of the network or the endpoint
@@ -259,7 +261,9 @@ func MACFor(networkID string, a netip.Addr) HardwareAddr {
 }
 
 // MACPrefix is how the addresses of MACFor begin, in the network: two bytes.
-func (n Network) MACPrefix() string { return MACFor(n.ID, netip.IPv4Unspecified()).String()[:len("02:00")] }
+func (n Network) MACPrefix() string {
+	return MACFor(n.ID, netip.IPv4Unspecified()).String()[:len("02:00")]
+}
 
 // BridgeName is the interface name of a network that names none and is not the first: "mcp-" and 8 digits of its id.
 func BridgeName(networkID string) string { return "mcp-" + digest(networkID)[:8] }

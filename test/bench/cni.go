@@ -19,8 +19,8 @@ type cniChain struct {
 	publishes bool
 }
 
-// The chains that are compared. Each gives the same addresses, and a port of a bridge or a wire; none masquerades, which
-// mcpnet does not for servers and which would cost the reference chain two runs of iptables more.
+// The chains that are compared. Each gives the same addresses, and a port of a bridge or a wire; none masquerades,
+// which mcpnet does not for servers and which would cost the reference chain two runs of iptables more.
 var (
 	cniMcpnet = cniChain{"mcpnet", `{"cniVersion": "1.0.0", "name": "lab", "plugins": [
 		{"type": "mcpnet", "policy": {"gateway": "` + service.String() + `"}, "ipam": ` + cniIPAM(``) + `}]}`, false}
@@ -40,7 +40,8 @@ func referenceList(more string) string {
 		{"type": "firewall", "backend": "iptables"}` + more + `]}`
 }
 
-// cniHost is a host with one network of a chain, called as a runtime calls it: through libcni, a process for each plugin.
+// cniHost is a host with one network of a chain, called as a runtime calls it: through libcni, a process for each
+// plugin.
 type cniHost struct {
 	t       *testnet.Program
 	chain   cniChain
@@ -73,8 +74,8 @@ func (h *cniHost) String() string { return fmt.Sprintf("%s %d", h.chain.name, h.
 // asksFor is CNI_ARGS for an address.
 func asksFor(ip string) [][2]string { return [][2]string{{"IgnoreUnknown", "1"}, {"IP", ip}} }
 
-// sandbox makes a container's namespace. There are thousands of them: none has IPv6, with which it would announce itself
-// to all the others, and none stays open here, where every plugin that is started would begin by closing it.
+// sandbox makes a container's namespace. There are thousands of them: none has IPv6, with which it would announce
+// itself to all the others, and none stays open here, where every plugin that is started would begin by closing it.
 func sandbox(t *testnet.Program) *testnet.NS {
 	n := testnet.New(t, "container")
 	n.Sysctl("net.ipv6.conf.default.disable_ipv6", "1")

@@ -38,8 +38,8 @@ func (b *bench) cniSizes() []int {
 // leastCalls is how many a 99th percentile needs.
 const leastCalls = 100
 
-// cniTurns asks one host after the other for a container more, and takes it away again. What is compared are neighbours:
-// the chains beside as many endpoints, and mcpnet beside few and beside many.
+// cniTurns asks one host after the other for a container more, and takes it away again. What is compared are
+// neighbours: the chains beside as many endpoints, and mcpnet beside few and beside many.
 func (b *bench) cniTurns(ctx context.Context, t *testnet.Program, bySize map[int][]*cniHost) {
 	sizes, began := b.cniSizes(), time.Now()
 	for cycle := range b.Calls {

@@ -38,8 +38,8 @@ func control(ctx context.Context, b *bench, t *testnet.Program) {
 // oneChain tells the drivers that have one chain for all wires.
 const oneChain = ", one chain"
 
-// newerDrivers are drivers that have one chain for all wires, where the machine's own nft command does not list one and a newer
-// one does.
+// newerDrivers are drivers that have one chain for all wires, where the machine's own nft command does not list one
+// and a newer one does.
 func (b *bench) newerDrivers(t *testnet.Program, binary string) (drivers []*driver) {
 	path := newerNFT(t)
 	if path == "" {

@@ -80,7 +80,8 @@ func (b *bench) paths(ctx context.Context, t *testnet.Program) []*path {
 	return paths
 }
 
-// turn does one measurement on every path. A different one begins each time: what runs before can leave a processor hot.
+// turn does one measurement on every path. A different one begins each time: what runs before can leave a processor
+// hot.
 func (b *bench) turn(ctx context.Context, t *testnet.Program, m measurement, paths []*path) {
 	for _, p := range paths {
 		if ctx.Err() != nil {
@@ -135,7 +136,8 @@ func connections(p *path, d time.Duration) (map[string]float64, error) {
 	return map[string]float64{"connections": r.PerSecond}, err
 }
 
-// packets also looks whether the frames arrived that should, and none that should not: otherwise another path is measured.
+// packets also looks whether the frames arrived that should, and none that should not: otherwise another path is
+// measured.
 func packets(id string, make func(*path) []byte) func(*path, time.Duration) (map[string]float64, error) {
 	return func(p *path, d time.Duration) (map[string]float64, error) {
 		before := p.received()

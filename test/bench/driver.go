@@ -126,7 +126,8 @@ func (d *driver) detach(i int) error {
 		d.call("NetworkDriver.DeleteEndpoint", network.DeleteEndpointRequest{NetworkID: networkID, EndpointID: endpointID(i)}, nil))
 }
 
-// fill makes the network with its gateway and as many servers. The gateway and the server in the middle get their links.
+// fill makes the network with its gateway and as many servers. The gateway and the server in the middle get their
+// links.
 func (d *driver) fill(size int) {
 	must(d.t, d.createNetwork(), "network")
 	// The engine's record, which would tell the range it assigns from, does not exist here: the option stands for it. The

@@ -13,8 +13,8 @@ import (
 // hookPath is where the engines of these sections have mcpnet-runtime.
 const hookPath = "/usr/local/bin/mcpnet-runtime"
 
-// How many turns there are for each start of other sections: milliseconds are looked for in the noise of hundreds, most of it
-// where a whole container is made.
+// How many turns there are for each start of other sections: milliseconds are looked for in the noise of hundreds,
+// most of it where a whole container is made.
 const (
 	runTurns  = 12
 	hookTurns = 4

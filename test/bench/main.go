@@ -4,9 +4,9 @@
 //	bench -update -only cni          that part anew in docs/benchmarks.md, whose other parts stay
 //	bench -quick                     a look in six minutes; prints tables only
 //
-// Everything runs in network namespaces that the program makes and removes. What is compared runs in turns (A B A B …), and
-// what counts is the median of the ratios of neighbours: a machine's mood meets both sides alike. Nothing here passes or
-// fails; a target that is missed is written down.
+// Everything runs in network namespaces that the program makes and removes. What is compared runs in turns (A B A B
+// …), and what counts is the median of the ratios of neighbours: a machine's mood meets both sides alike. Nothing
+// here passes or fails; a target that is missed is written down.
 package main
 
 import (

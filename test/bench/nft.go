@@ -9,8 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// newerNFT makes a directory with the nft command of the tree of Docker 28.5, which can list a chain of all wires. It tells the
-// PATH with it, or "" where there is no such tree.
+// newerNFT makes a directory with the nft command of the tree of Docker 28.5, which can list a chain of all wires. It
+// tells the PATH with it, or "" where there is no such tree.
 func newerNFT(t *testnet.Program) string {
 	tree, err := testengine.Tree("28.5")
 	if err != nil {

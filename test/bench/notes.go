@@ -1,6 +1,7 @@
 package main
 
-// slope is what grows with the number of endpoints, found with perf; see internal/firewall/nft/guard.go for the transaction.
+// slope is what grows with the number of endpoints, found with perf; see internal/firewall/nft/guard.go for the
+// transaction.
 const slope = "the kernel walks through everything for one endpoint more: a commit validates each chain of the table again (`nft_table_validate`, the larger part) " +
 	"and visits each one to publish its rules, a new chain is matched against the name of each link (`nft_netdev_hook_alloc`), and a new link is offered to each chain (`nf_tables_netdev_event`)."
 

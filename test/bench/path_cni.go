@@ -7,8 +7,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// cniPath is a network of one server whose wires the CNI plugin made: the rules are those of mcpnetPath, but the container
-// ends have other addresses and routes. More servers would show what mcpnetPath shows.
+// cniPath is a network of one server whose wires the CNI plugin made: the rules are those of mcpnetPath, but the
+// container ends have other addresses and routes. More servers would show what mcpnetPath shows.
 func cniPath(ctx context.Context, t *testnet.Program) *path {
 	p := &path{fabric: "cni", size: 1, host: newHost(t).Host, gateway: sandbox(t), server: sandbox(t)}
 	network := testcni.New(t, p.host).MustNetwork(cniMcpnet.conflist)

@@ -25,8 +25,8 @@ func (l *lab) until(what string, done func() bool) {
 	}
 }
 
-// atWires runs f with the namespace in which the other ends of containers' interfaces are: the network's own, or the host's
-// where a plugin makes no namespace. It does not where that is gone.
+// atWires runs f with the namespace in which the other ends of containers' interfaces are: the network's own, or the
+// host's where a plugin makes no namespace. It does not where that is gone.
 func (l *lab) atWires(f func(*testnet.NS)) {
 	l.t.Helper()
 	switch {
@@ -37,8 +37,8 @@ func (l *lab) atWires(f func(*testnet.NS)) {
 	}
 }
 
-// wires are the other ends of containers' interfaces. The host has some until a plugin takes them, and an uplink, which is
-// none.
+// wires are the other ends of containers' interfaces. The host has some until a plugin takes them, and an uplink,
+// which is none.
 func wires(l *lab) (names []string) {
 	l.t.Helper()
 	own := func(ns *testnet.NS) {
@@ -81,8 +81,8 @@ func (l *lab) wireSet(m member, args ...string) {
 	l.atWires(func(ns *testnet.NS) { ns.Run("ip", append([]string{"link", "set", m.wire(l, ns)}, args...)...) })
 }
 
-// noRules takes away everything that nftables knows of an attachment's wire: the rules of its chain, where it has one, and
-// the elements that name it by its index.
+// noRules takes away everything that nftables knows of an attachment's wire: the rules of its chain, where it has
+// one, and the elements that name it by its index.
 func (l *lab) noRules(m member) {
 	l.t.Helper()
 	l.atWires(func(ns *testnet.NS) {

@@ -16,7 +16,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testengine"
 )
 
-// cnitool runs the program that comes with CNI. It keeps its cache below /var/lib, where it sees a directory of the test's.
+// cnitool runs the program that comes with CNI. It keeps its cache below /var/lib, where it sees a directory of the
+// test's.
 type cnitool struct {
 	*lab
 	program string

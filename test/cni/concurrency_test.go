@@ -9,7 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testcni"
 )
 
-// crowd is how many containers start or end at once. The reference plugins take their time, and are not what is measured.
+// crowd is how many containers start or end at once. The reference plugins take their time, and are not what is
+// measured.
 func (l *lab) crowd() int {
 	if isMain(l.s) {
 		return 50

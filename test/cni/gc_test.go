@@ -11,7 +11,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// gcRows: libcni first sends DEL for what its cache knows; these rows wipe the cache, so that the plugins' own GC shows.
+// gcRows: libcni first sends DEL for what its cache knows; these rows wipe the cache, so that the plugins' own GC
+// shows.
 func gcRows() []row {
 	return []row{
 		{name: "GC keeps what lives", run: gcKeeps},
@@ -97,8 +98,8 @@ func gcOldKey(l *lab) {
 	l.succeeds(l.check(server), "CHECK of one that lives")
 }
 
-// gcGarbage: in the network's namespace whatever belongs to no endpoint goes, since nobody else has anything there. What
-// looks like mcpnet's elsewhere is another's.
+// gcGarbage: in the network's namespace whatever belongs to no endpoint goes, since nobody else has anything there.
+// What looks like mcpnet's elsewhere is another's.
 func gcGarbage(l *lab) {
 	gateway, server := l.gateway(), l.server()
 	garbage := func(ns *testnet.NS, name, alias string) {

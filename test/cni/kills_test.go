@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// kills is how many calls are killed in a row of the table. The reference plugins take their time, and are not what is asked
-// about.
+// kills is how many calls are killed in a row of the table. The reference plugins take their time, and are not what
+// is asked about.
 func (l *lab) kills() int {
 	if isMain(l.s) {
 		return 24
@@ -96,8 +96,8 @@ func (l *lab) timeOfAdd(c *container) time.Duration {
 	return took
 }
 
-// dies runs a call that is killed at some moment before it would end, and reports whether that was in its middle. A call that
-// ended first tells how long one takes now.
+// dies runs a call that is killed at some moment before it would end, and reports whether that was in its middle. A
+// call that ended first tells how long one takes now.
 func (l *lab) dies(whole *time.Duration, f func(context.Context) error) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.Int64N(int64(*whole))))
 	defer cancel()
@@ -109,8 +109,8 @@ func (l *lab) dies(whole *time.Duration, f func(context.Context) error) bool {
 	return err != nil && ctx.Err() != nil
 }
 
-// isTemporary tells of a file that a killed process was about to give the name of a document. Nobody reads it, and it goes
-// with its network: at the end of a row it is left.
+// isTemporary tells of a file that a killed process was about to give the name of a document. Nobody reads it, and it
+// goes with its network: at the end of a row it is left.
 func isTemporary(object string) bool {
 	return strings.HasPrefix(object, "document ") && strings.HasPrefix(path.Base(object), ".")
 }

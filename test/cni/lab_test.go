@@ -60,7 +60,8 @@ func newLab(t *testing.T, s subject, version string) *lab {
 	return l
 }
 
-// olderKernel has the plugin take the kernel for an older one: it keeps what it found of the kernel until the next boot.
+// olderKernel has the plugin take the kernel for an older one: it keeps what it found of the kernel until the next
+// boot.
 func (l *lab) olderKernel() {
 	l.t.Helper()
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -151,7 +152,8 @@ func (c *container) call() testcni.Call {
 	return testcni.Call{ID: c.id, NetNS: c.Path(), IfName: "eth0"}
 }
 
-// withIP asks for an address, as CNI_ARGS has it. The reference bridge plugin does not know the argument that its IPAM does.
+// withIP asks for an address, as CNI_ARGS has it. The reference bridge plugin does not know the argument that its
+// IPAM does.
 func withIP(c testcni.Call, ip string) testcni.Call {
 	c.Args = append(slices.Clone(c.Args), [2]string{"IgnoreUnknown", "1"}, [2]string{"IP", ip})
 	return c
@@ -234,8 +236,8 @@ func (l *lab) listen(m member) {
 	}()
 }
 
-// reaches connects from a container to another. On a busy machine that takes a while, and so does a neighbour that was not
-// there a moment ago.
+// reaches connects from a container to another. On a busy machine that takes a while, and so does a neighbour that
+// was not there a moment ago.
 func (l *lab) reaches(from, to member) (err error) {
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
 		if err = dial(from, to, 5*time.Second); err == nil {

@@ -138,8 +138,8 @@ func (l *lab) unpin() {
 	}
 }
 
-// restarted: documents and addresses are on disk, everything else is gone. Runtimes send DEL for what they remember when
-// they come up, or later.
+// restarted: documents and addresses are on disk, everything else is gone. Runtimes send DEL for what they remember
+// when they come up, or later.
 func restarted(l *lab) {
 	gateway, server := l.gateway(), l.server()
 	for _, m := range []member{gateway, server} {

@@ -90,8 +90,8 @@ var (
 	builtInChains = []string{"INPUT", "OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING"}
 )
 
-// openRules connects to nftables in a namespace. Old versions of the nft command do not come back from listing a chain for
-// devices of a prefix.
+// openRules connects to nftables in a namespace. Old versions of the nft command do not come back from listing a
+// chain for devices of a prefix.
 func openRules(path string) (*nftables.Conn, error) {
 	f, err := os.Open(path)
 	if err != nil {

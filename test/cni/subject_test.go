@@ -35,7 +35,8 @@ type deviation struct {
 	maybe bool // it depends on the moment
 }
 
-// vague rows are refused with code 999, "internal error", in a message that names neither the network nor what is wrong.
+// vague rows are refused with code 999, "internal error", in a message that names neither the network nor what is
+// wrong.
 func vague(rows ...string) (out []deviation) {
 	for _, r := range rows {
 		out = append(out, deviation{row: "wrong input: " + r, shows: "code 999 instead of", why: "the bridge plugin returns plain errors"},
@@ -44,8 +45,8 @@ func vague(rows ...string) (out []deviation) {
 	return out
 }
 
-// The deviations of the reference bridge plugin and of host-local behind it, which is the chained subject's, too, where the
-// bridge plugin comes first.
+// The deviations of the reference bridge plugin and of host-local behind it, which is the chained subject's, too,
+// where the bridge plugin comes first.
 const (
 	noGC     = "the bridge plugin and host-local have no GC (their main functions leave it to be done)"
 	noStatus = "host-local has no STATUS (its main function leaves it to be done), so that the bridge plugin's asks nobody"
@@ -131,8 +132,8 @@ func hostLocal(more entry) entry {
 	return e
 }
 
-// mcpnetPolicy leaves iptables alone: making a network takes a second of its processes where eight tests run at once, and
-// test/engines has it in every network.
+// mcpnetPolicy leaves iptables alone: making a network takes a second of its processes where eight tests run at once,
+// and test/engines has it in every network.
 func mcpnetPolicy() entry {
 	return entry{"gateway": gatewayAddr + ":" + gatewayPort}
 }
@@ -214,8 +215,8 @@ func underTest(s subject, list []entry) entry {
 	panic(fmt.Sprintf("subject %s: no plugin %s in its list", s.name, s.plugin))
 }
 
-// withoutIPTables is the subject on nftables alone, which a policy can ask for: iptables takes a dozen processes for each
-// network. What it leaves is looked at where networks come and go.
+// withoutIPTables is the subject on nftables alone, which a policy can ask for: iptables takes a dozen processes for
+// each network. What it leaves is looked at where networks come and go.
 func (s subject) withoutIPTables() subject {
 	if s.policy {
 		whole := s.list

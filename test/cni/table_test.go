@@ -1,10 +1,10 @@
-// Package cni is a conformance table for CNI plugins: versions, verbs, idempotence, order, concurrency and broken input,
-// through libcni, cnitool and the bare protocol. There is no official one (containernetworking/cni#540).
+// Package cni is a conformance table for CNI plugins: versions, verbs, idempotence, order, concurrency and broken
+// input, through libcni, cnitool and the bare protocol. There is no official one (containernetworking/cni#540).
 //
-// A row runs on every subject: mcpnet in main mode, mcpnet behind the reference bridge plugin, and that plugin alone as the
-// control. A row collects faults. Where a subject is known to deviate from the specification, the subject says so with the
-// fault's words, and the row fails when the fault does not show: a deviation is checked, not skipped. Another plugin is
-// tested by adding a subject.
+// A row runs on every subject: mcpnet in main mode, mcpnet behind the reference bridge plugin, and that plugin alone
+// as the control. A row collects faults. Where a subject is known to deviate from the specification, the subject says
+// so with the fault's words, and the row fails when the fault does not show: a deviation is checked, not skipped.
+// Another plugin is tested by adding a subject.
 package cni
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testcni"
 )
 
-// TestMain lets more tests run at a time than there are processors: they wait for plugins most of the time, and each has a
-// host of its own.
+// TestMain lets more tests run at a time than there are processors: they wait for plugins most of the time, and each
+// has a host of its own.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.parallel").Value.String() == flag.Lookup("test.parallel").DefValue {
@@ -54,7 +54,8 @@ var table = map[string]func() []row{
 	"cnitool":      cnitoolRows,
 }
 
-// withChains are the parts that the plugin goes through on an older kernel, too: there each wire has a chain of its own.
+// withChains are the parts that the plugin goes through on an older kernel, too: there each wire has a chain of its
+// own.
 var withChains = []string{"order", "gc", "check", "concurrency", "kills", "namespaces"}
 
 // on reports whether a row of a part runs on a subject.

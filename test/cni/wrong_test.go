@@ -13,8 +13,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// wrong is input that has to be refused by ADD: with the specification's code and a message that says what is wrong, and
-// with nothing left.
+// wrong is input that has to be refused by ADD: with the specification's code and a message that says what is wrong,
+// and with nothing left.
 type wrong struct {
 	name   string
 	only   func(subject) bool

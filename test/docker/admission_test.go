@@ -9,8 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/report"
 )
 
-// TestAdmission: where the policy is enforced, whoever has another way out or holds more is refused or passes nothing, with
-// the reason where the user looks (P10); whoever conforms is let in, with the runtime or without.
+// TestAdmission: where the policy is enforced, whoever has another way out or holds more is refused or passes
+// nothing, with the reason where the user looks (P10); whoever conforms is let in, with the runtime or without.
 func TestAdmission(t *testing.T) {
 	onEveryVersion(t, func(t *testing.T, version string) {
 		l := newHookLab(t, version, "", nil)
@@ -129,8 +129,8 @@ func TestAdmissionAudit(t *testing.T) {
 	}
 }
 
-// TestAdmissionKilled: the plugin is killed while it decides, and the rules are flushed. Who does not conform never slips in,
-// and who does is let in at last.
+// TestAdmissionKilled: the plugin is killed while it decides, and the rules are flushed. Who does not conform never
+// slips in, and who does is let in at last.
 func TestAdmissionKilled(t *testing.T) {
 	l := newHookLab(t, versions()[len(versions())-1], "", nil)
 	l.createNetwork("-o", "mcpnet.caps.mode=enforce")

@@ -25,7 +25,8 @@ const (
 	onRouter   = "router"
 )
 
-// TestNames holds P6: no query of a server leaves the host, whatever it asks and however the host itself resolves names.
+// TestNames holds P6: no query of a server leaves the host, whatever it asks and however the host itself resolves
+// names.
 func TestNames(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, l *lab) {
 		n := names{l, testnet.NewRecorder()}

@@ -92,8 +92,8 @@ func (s segment) onHost() (found []string) {
 }
 
 // uplinks gives gateways a second network, with a published port. The default route is the network's whose name comes
-// first, and answers to a published port follow it: where it leads into the mcpnet network they do not pass. That network
-// gives none with egress off, nor on Docker 28 and later where the uplink has the higher priority.
+// first, and answers to a published port follow it: where it leads into the mcpnet network they do not pass. That
+// network gives none with egress off, nor on Docker 28 and later where the uplink has the higher priority.
 func (l *lab) uplinks() {
 	l.MustDocker("network", "create", "--subnet", "10.81.0.0/24", "a-uplink")
 	l.MustDocker("network", "create", "--subnet", "10.82.0.0/24", "z-uplink")

@@ -74,8 +74,8 @@ func forbidden(err error) bool {
 	return strings.Contains(err.Error(), "not permitted") || strings.Contains(err.Error(), "permission denied")
 }
 
-// TestSelective: as the engine's default runtime it hardens containers on mcpnet networks, and leaves the documents of all
-// others exactly as they are.
+// TestSelective: as the engine's default runtime it hardens containers on mcpnet networks, and leaves the documents
+// of all others exactly as they are.
 func TestSelective(t *testing.T) {
 	const spy = `#!/bin/sh
 case " $* " in *" create "*) b=; p=; for a; do [ "$p" = --bundle ] && b=$a; p=$a; done
@@ -160,8 +160,8 @@ func TestRuntimeFails(t *testing.T) {
 	l.MustDocker("run", "--rm", "--runtime", "selective", "--network", "mcp-secure", image, "true")
 }
 
-// TestSelectiveFinds: whatever else a user says of a container, the default runtime finds that it is on an mcpnet network, and
-// what an image or a user says in mcpnet's own words counts for nothing.
+// TestSelectiveFinds: whatever else a user says of a container, the default runtime finds that it is on an mcpnet
+// network, and what an image or a user says in mcpnet's own words counts for nothing.
 func TestSelectiveFinds(t *testing.T) {
 	onEveryVersion(t, func(t *testing.T, version string) {
 		l := newHookLab(t, version, "selective", nil)

@@ -82,8 +82,8 @@ var wrongContainers = []refusal{
 	{"address outside the subnet", onGood("--network", "good", "--ip", "10.1.1.1"), []string{"10.1.1.1"}},
 }
 
-// TestWrongInput gives the engine what the driver has to refuse: with one message that names everything that is wrong, and
-// with nothing left of it.
+// TestWrongInput gives the engine what the driver has to refuse: with one message that names everything that is
+// wrong, and with nothing left of it.
 func TestWrongInput(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, l *lab) {
 		l.world.Host.AddBridge("br-host", "10.66.0.1/24")

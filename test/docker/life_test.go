@@ -9,8 +9,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// TestLife follows gateways and servers through what happens to them. Its parts share an engine and have a network each;
-// connections that idle do so while the other parts run.
+// TestLife follows gateways and servers through what happens to them. Its parts share an engine and have a network
+// each; connections that idle do so while the other parts run.
 func TestLife(t *testing.T) {
 	onEveryEngine(t, func(t *testing.T, l *lab) {
 		for _, port := range []uint16{22, 80, 443} {
@@ -115,8 +115,8 @@ func (l *lab) gatewayByRole() {
 	s.connects("role-gateway", testnet.InternetHost.String()+":443")
 }
 
-// stolenAddress makes Docker hand the address of a stopped gateway to a container that did not ask for it: the subnet has
-// no other left.
+// stolenAddress makes Docker hand the address of a stopped gateway to a container that did not ask for it: the subnet
+// has no other left.
 func (l *lab) stolenAddress() {
 	l.MustDocker("network", "create", "-d", "mcpnet", "--subnet", "172.25.0.0/29", "-o", "mcpnet.gateway=172.25.0.2:8080", "small")
 	s := segment{l, "small", "172.25"}

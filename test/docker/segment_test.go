@@ -43,8 +43,9 @@ func (s segment) gateway(ports string, args ...string) string {
 	return s.start("gateway", ports, append([]string{"--ip", s.at("0.100")}, args...)...)
 }
 
-// serveArgs are the arguments of a docker command that runs test/docker/peer, which ends on SIGTERM. A --stop-timeout of
-// zero is too short: Docker then cleans up twice, and unmounts the file system of a container that it just restarted.
+// serveArgs are the arguments of a docker command that runs test/docker/peer, which ends on SIGTERM. A --stop-timeout
+// of zero is too short: Docker then cleans up twice, and unmounts the file system of a container that it just
+// restarted.
 func serveArgs(name, ports string, args ...string) []string {
 	run := append([]string{"run", "-d", "--stop-timeout", "5", "--name", name}, args...)
 	return append(append(run, image, "/bin/peer", "serve"), strings.Fields(ports)...)

@@ -42,7 +42,8 @@ func (l *lab) startIdle() func(*lab) {
 	}
 }
 
-// longTimeouts waits until the rules remember a number of connections that a gateway opened, each for longer than an hour.
+// longTimeouts waits until the rules remember a number of connections that a gateway opened, each for longer than an
+// hour.
 func (l *lab) longTimeouts(bridge string, want int) {
 	l.t.Helper()
 	open := 0
@@ -85,8 +86,8 @@ func (l *lab) flows(bridge string) (expires []time.Duration) {
 	return expires
 }
 
-// transfer sends files between gateways and servers, in both directions and opened by both, with ordinary and with large
-// frames.
+// transfer sends files between gateways and servers, in both directions and opened by both, with ordinary and with
+// large frames.
 func (l *lab) transfer() {
 	const small, large = "1000000", "1000000000"
 	for mtu, prefix := range map[int]string{1500: "172.14", 9000: "172.15"} {

@@ -1,5 +1,5 @@
-// Package docs_test holds the pages to what there is: links and commands to files, targets and flags, the README to what a real
-// engine prints.
+// Package docs_test holds the pages to what there is: links and commands to files, targets and flags, the README to
+// what a real engine prints.
 package docs_test
 
 import (
@@ -63,7 +63,8 @@ type block struct {
 
 func (b block) text() string { return strings.Join(b.lines, "\n") }
 
-// split parts a page into its blocks and its prose. Lines of blocks are empty in the prose, so that numbers of lines hold.
+// split parts a page into its blocks and its prose. Lines of blocks are empty in the prose, so that numbers of lines
+// hold.
 func (p page) split() (blocks []block, prose []string) {
 	prose = slices.Clone(p.lines)
 	section := ""

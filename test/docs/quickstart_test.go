@@ -20,8 +20,8 @@ import (
 // quickStart is the heading of the README's part that the test runs.
 const quickStart = "Quick start"
 
-// TestQuickStart runs the README's quick start as it is written, line by line, in an engine that has nothing of mcpnet's. What a
-// line is to print stands behind it, or in the block of text that follows.
+// TestQuickStart runs the README's quick start as it is written, line by line, in an engine that has nothing of
+// mcpnet's. What a line is to print stands behind it, or in the block of text that follows.
 func TestQuickStart(t *testing.T) {
 	t.Parallel()
 	h := newReader(t)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestRecipes runs the recipes as they are written. In each the server reaches the gateway, where there is one, and nothing else.
+// TestRecipes runs the recipes as they are written. In each the server reaches the gateway, where there is one, and
+// nothing else.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	r := installed(t)

@@ -17,8 +17,9 @@ func perCall() []surface {
 	return slices.DeleteFunc(slices.Clone(surfaces), func(s surface) bool { return strings.HasPrefix(s.name, "docker") })
 }
 
-// TestFlush: no rule on the host holds a promise, so that a flush of its firewall changes nothing for servers. Without the
-// rules of the network's own namespace they are dead, until the next container is attached or the service repairs.
+// TestFlush: no rule on the host holds a promise, so that a flush of its firewall changes nothing for servers.
+// Without the rules of the network's own namespace they are dead, until the next container is attached or the service
+// repairs.
 func TestFlush(t *testing.T) {
 	for _, s := range perCall() {
 		t.Run(s.name, func(t *testing.T) {

@@ -34,8 +34,8 @@ func hookPrograms(t *testing.T, more map[string]string) map[string]string {
 	return out
 }
 
-// asUnit runs a program with what mcpnet.service leaves it of the system: capabilities, a mount namespace that gets the host's
-// mounts, and little that can be written. What systemd does beyond that needs systemd.
+// asUnit runs a program with what mcpnet.service leaves it of the system: capabilities, a mount namespace that gets
+// the host's mounts, and little that can be written. What systemd does beyond that needs systemd.
 const asUnit = `mkdir -p /var/lib/mcpnet
 mount --bind /var/lib/mcpnet /var/lib/mcpnet
 mount --bind /proc/sys /proc/sys
@@ -132,7 +132,8 @@ func enforcing() map[string]string {
 
 const cat = "cat /proc/self/status"
 
-// TestHookPodman: capabilities and admission on both of Podman's back ends, with the runtime and with the precreate hook.
+// TestHookPodman: capabilities and admission on both of Podman's back ends, with the runtime and with the precreate
+// hook.
 func TestHookPodman(t *testing.T) {
 	for name, open := range map[string]func(*testing.T, *testnet.World) *podmanLab{
 		"4.3 cni": func(t *testing.T, w *testnet.World) *podmanLab {
@@ -224,7 +225,8 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	write(t, l, "/etc/containers/containers.conf.d/90-mcpnet.conf", example(t, "podman/90-mcpnet.conf"))
 	run("hooked", "172.20.240.5")
 	wantHard(t, "hooked, first process", l.MustPodman("exec", "hooked", "cat", "/tmp/first"))
-	// Podman takes no_new_privileges for exec from what the user asked for, not from the configuration: a limit of the hook.
+	// Podman takes no_new_privileges for exec from what the user asked for, not from the configuration: a limit of the
+	// hook.
 	if out := l.MustPodman("exec", "hooked", "sh", "-c", cat); !strings.Contains(out, "CapBnd:\t0000000000000400") {
 		t.Errorf("hooked, exec: %s", out)
 	}

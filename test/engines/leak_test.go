@@ -7,8 +7,8 @@ import (
 	"github.com/mcpnet/mcpnet/test/leak"
 )
 
-// TestLeaks runs the leak suite from the seat of root in a real container of each engine. The control is the suite's own
-// (test/leak, TestLeaks): every vector leaks on an ordinary bridge.
+// TestLeaks runs the leak suite from the seat of root in a real container of each engine. The control is the suite's
+// own (test/leak, TestLeaks): every vector leaks on an ordinary bridge.
 func TestLeaks(t *testing.T) {
 	onEverySurface(t, func(t *testing.T, w *testnet.World, l lab) {
 		victim := w.NewVictim()

@@ -1,5 +1,5 @@
-// Package engines_test runs mcpnet on every engine that it has a plugin for: the same policy, real containers, real packets,
-// on hosts made of namespaces.
+// Package engines_test runs mcpnet on every engine that it has a plugin for: the same policy, real containers, real
+// packets, on hosts made of namespaces.
 package engines_test
 
 import (
@@ -73,8 +73,8 @@ func options(policy map[string]string) (args []string) {
 	return append(args, "-o", "com.docker.network.bridge.name="+networkName)
 }
 
-// mainPlugins and chainedPlugins are the two forms of a conflist. Addresses are given away from the attacker's on: engines
-// that let nobody ask for one then give it the one that the leak suite expects.
+// mainPlugins and chainedPlugins are the two forms of a conflist. Addresses are given away from the attacker's on:
+// engines that let nobody ask for one then give it the one that the leak suite expects.
 const (
 	ranges      = `"ranges": [[{"subnet": "172.20.0.0/16", "rangeStart": "172.20.240.2", "gateway": "172.20.0.1"}]]`
 	mainPlugins = `{"type": "mcpnet", "bridge": "mcp-secure", "policy": %s,
@@ -133,7 +133,8 @@ func space(t *testing.T, l lab) *testnet.NS {
 	return testnet.FromPath(t, l.Path("/run/netns/"+networkName))
 }
 
-// wantNothing fails for whatever is left of the network: its namespace, and on the host links, rules, documents, addresses.
+// wantNothing fails for whatever is left of the network: its namespace, and on the host links, rules, documents,
+// addresses.
 func wantNothing(t *testing.T, w *testnet.World, e executor) {
 	t.Helper()
 	if out := w.Host.Run("ip", "-br", "link"); strings.Contains(out, "mcpw") || strings.Contains(out, networkName+" ") {

@@ -6,8 +6,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// TestLeaksCNI: the same vectors against networks that the CNI plugin made, in main and in chained mode. TestLeaks has the
-// control.
+// TestLeaksCNI: the same vectors against networks that the CNI plugin made, in main and in chained mode. TestLeaks
+// has the control.
 func TestLeaksCNI(t *testing.T) {
 	for name, fabric := range map[string]func(testnet.T, map[string]string) func(*testnet.World) Fabric{"main": NewCNI, "chained": NewChainedCNI} {
 		t.Run(name, func(t *testing.T) {

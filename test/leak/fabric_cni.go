@@ -63,7 +63,9 @@ func newCNI(t testnet.T, conflist string, options map[string]string) func(*testn
 func (c *CNI) Bridge() string { return c.bridge }
 
 // Space is the network's namespace.
-func (c *CNI) Space() *testnet.NS { return testnet.FromPath(c.t, filepath.Join(c.Network.Pins, c.bridge)) }
+func (c *CNI) Space() *testnet.NS {
+	return testnet.FromPath(c.t, filepath.Join(c.Network.Pins, c.bridge))
+}
 
 // Attach attaches a container. A gateway is one because its address was asked for.
 func (c *CNI) Attach(ns *testnet.NS, ip netip.Addr, _ Role) Member {

@@ -24,7 +24,7 @@ type Seat struct {
 	// Victim is a container on another network of the host.
 	Victim *testnet.NS
 
-	Bridge   string // the host's link to the network, in World.Host
+	Bridge string // the host's link to the network, in World.Host
 	// Space is the network's own namespace, or nil where it is in the host's.
 	Space    *testnet.NS
 	BridgeIP netip.Addr

@@ -70,8 +70,7 @@ func (s *Traffic) observe(in *testnet.NS, place string) {
 const networkPlace = "network"
 
 // Network observes the network's own namespace, if it has one: what is denied goes to its router and no further,
-// neither to its
-// uplink nor to its own stack. Observers hold a namespace, which lives as long as they do.
+// neither to its uplink nor to its own stack. Observers hold a namespace, which lives as long as they do.
 func (s *Traffic) Network(space *testnet.NS) {
 	if space != nil {
 		s.observe(space, networkPlace)

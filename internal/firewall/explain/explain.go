@@ -1,5 +1,5 @@
-// Package explain runs packets through the rules of package firewall as the kernel does, in this process: which rule decides, and what
-// becomes of the packet. Tests of the rules and of the kernel are held against it.
+// Package explain runs packets through the rules of package firewall as the kernel does, in this process: which rule
+// decides, and what becomes of the packet. Tests of the rules and of the kernel are held against it.
 package explain
 
 import (
@@ -39,8 +39,8 @@ func (o Outcome) Passes() bool {
 }
 
 // Rules runs a packet through the base chains of a hook, one after the other: what one of them refuses is refused, so
-// the first refusal decides; an acceptance only ends its own chain. A frame at HookIngress meets the chain of its device, or the
-// one of all devices of a prefix. Without any chain the packet is accepted.
+// the first refusal decides; an acceptance only ends its own chain. A frame at HookIngress meets the chain of its
+// device, or the one of all devices of a prefix. Without any chain the packet is accepted.
 func Rules(r firewall.Ruleset, h firewall.Hook, p Packet) Outcome {
 	result := Outcome{Verdict: firewall.Accept}
 	for _, c := range r.Chains {

@@ -31,8 +31,8 @@ const (
 	etherIPv6 = 0x86dd
 )
 
-// Decode reads a frame as it arrives on a device of an interface group. Fields that the frame is too short for are missing, so no
-// rule that asks for them matches: the kernel ends a rule in the same way (NFT_BREAK).
+// Decode reads a frame as it arrives on a device of an interface group. Fields that the frame is too short for are
+// missing, so no rule that asks for them matches: the kernel ends a rule in the same way (NFT_BREAK).
 func Decode(device string, group uint32, frame []byte) Packet {
 	p := NewPacket(map[firewall.Field]string{firewall.InIface: device, firewall.InIndex: device, firewall.InGroup: strconv.Itoa(int(group))})
 	if len(frame) < 14 {

@@ -1,6 +1,7 @@
-// Package iptables gives a network's uplink its way through the host's iptables: an acceptance in nftables cannot override a drop
-// in iptables, and Docker sets FORWARD's policy to DROP. It holds no promise, and it opens nothing that another rule closes: the
-// jump to its chain stands at the end of FORWARD, and Docker's isolation of bridges is asked first.
+// Package iptables gives a network's uplink its way through the host's iptables: an acceptance in nftables cannot
+// override a drop in iptables, and Docker sets FORWARD's policy to DROP. It holds no promise, and it opens nothing
+// that another rule closes: the jump to its chain stands at the end of FORWARD, and Docker's isolation of bridges is
+// asked first.
 package iptables
 
 import (

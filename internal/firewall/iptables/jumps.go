@@ -16,8 +16,8 @@ type jump struct {
 // rule is as iptables-save prints it.
 func (j jump) rule() string { return "-j " + j.target }
 
-// jumps are those that lead to a network's chains, outermost last. The parents are the kernel's own chains, and the jump is the
-// last of their rules: whatever another rule decides is decided.
+// jumps are those that lead to a network's chains, outermost last. The parents are the kernel's own chains, and the
+// jump is the last of their rules: whatever another rule decides is decided.
 func jumps(s snapshot, n Network) (out []jump) {
 	for _, h := range hooks {
 		p := places[h]
@@ -32,7 +32,8 @@ func jumps(s snapshot, n Network) (out []jump) {
 	return out
 }
 
-// dockerUser is the chain of Docker's for the administrator's rules, in which the jump stood before networks had namespaces.
+// dockerUser is the chain of Docker's for the administrator's rules, in which the jump stood before networks had
+// namespaces.
 const dockerUser = "DOCKER-USER"
 
 // jumpsText adds the jumps that are missing, and the chains that they stand in.
@@ -108,8 +109,8 @@ func unused(s snapshot, p place, own string) bool {
 	return s.hasChain(p.table, p.dispatch)
 }
 
-// deleteDispatch names each rule rather than to flush: what somebody has added since the snapshot stays, and the chain's
-// deletion fails.
+// deleteDispatch names each rule rather than to flush: what somebody has added since the snapshot stays, and the
+// chain's deletion fails.
 func deleteDispatch(s snapshot, p place) (lines []string) {
 	for _, parent := range []string{"FORWARD", dockerUser, "INPUT", "POSTROUTING"} {
 		lines = append(lines, deleteRules(s, p.table, parent, "-j "+p.dispatch)...)

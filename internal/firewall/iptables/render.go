@@ -14,7 +14,8 @@ const (
 	masqueradeChain = "MCP-MASQUERADE"
 )
 
-// place is where a hook's rules stand: the table, the kernel's chain, the dispatching chain, and the beginning of a network's own.
+// place is where a hook's rules stand: the table, the kernel's chain, the dispatching chain, and the beginning of a
+// network's own.
 type place struct{ table, parent, dispatch, prefix string }
 
 var places = map[firewall.Hook]place{
@@ -35,8 +36,8 @@ var legacyPlaces = map[firewall.Hook]place{
 // multiportMost is the most ports that one multiport match holds (XT_MULTI_PORTS, linux/netfilter/xt_multiport.h).
 const multiportMost = 15
 
-// isolation is Docker's chain that drops what goes to another of its bridges, until Docker 28. Packets from an uplink do not pass
-// the chain that leads there, which asks for a bridge of Docker's own.
+// isolation is Docker's chain that drops what goes to another of its bridges, until Docker 28. Packets from an uplink
+// do not pass the chain that leads there, which asks for a bridge of Docker's own.
 const isolation = "DOCKER-ISOLATION-STAGE-2"
 
 // text is the network's own chains as input of iptables-restore --noflush: each table in one transaction.

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// snapshot is the rules of one family as iptables-save prints them: by table and chain, without "-A" and the chain's name.
-// A chain without rules is there and empty.
+// snapshot is the rules of one family as iptables-save prints them: by table and chain, without "-A" and the chain's
+// name. A chain without rules is there and empty.
 type snapshot map[string]map[string][]string
 
 func parseSnapshot(saved string) snapshot {

@@ -23,8 +23,8 @@ func request(kind uint16, flags netlink.HeaderFlags, family byte, attributes []b
 		Data:   append([]byte{family, unix.NFNETLINK_V0, 0, 0}, attributes...)}
 }
 
-// transaction sends messages that come into force together, or not at all. The kernel answers to the last one, or to whichever
-// fails.
+// transaction sends messages that come into force together, or not at all. The kernel answers to the last one, or to
+// whichever fails.
 func (f *Firewall) transaction(messages ...netlink.Message) error {
 	conn, err := f.openDump()
 	if err != nil {

@@ -20,8 +20,8 @@ type Guard struct {
 	Index int
 }
 
-// guardBatch is how many guards go into one transaction: enough to make a repair of a thousand quick, few enough for the
-// socket's buffer.
+// guardBatch is how many guards go into one transaction: enough to make a repair of a thousand quick, few enough for
+// the socket's buffer.
 const guardBatch = 100
 
 // Guard installs the guards of endpoints, or puts them right: each chain is replaced in the transaction that fills it.
@@ -145,7 +145,8 @@ func (f *Firewall) queueElementsGone(index int, elements ...firewall.GuardElemen
 	}
 }
 
-// keys are those of an element. The index of a wire that is gone is not known any more: its keys are those with the same rest.
+// keys are those of an element. The index of a wire that is gone is not known any more: its keys are those with the
+// same rest.
 func (f *Firewall) keys(e firewall.GuardElement, index int) (keys [][]byte) {
 	key, err := keyBytes(e.Set.Key, e.Key, index)
 	if err != nil {
@@ -166,8 +167,8 @@ func (f *Firewall) keys(e firewall.GuardElement, index int) (keys [][]byte) {
 	return keys
 }
 
-// DropElements removes single elements, named as Observe gives them; index gives the indices of wires that are there. What is
-// missing is no error.
+// DropElements removes single elements, named as Observe gives them; index gives the indices of wires that are there.
+// What is missing is no error.
 func (f *Firewall) DropElements(index map[string]int, elements ...firewall.GuardElement) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 	"github.com/mcpnet/mcpnet/internal/firewall"
 )
 
-// RemoveLegacy removes, from the host's tables, what stood there for a bridge before networks had namespaces: chains that go by
-// the bridge's name in their rules' ids, and sets that bear it. With the last of them the table of the ingress hook goes, and the
-// chains that held for all wires. The uplink's chains have the names of those that stood in table inet: what is of that time goes,
-// what is not stays.
+// RemoveLegacy removes, from the host's tables, what stood there for a bridge before networks had namespaces: chains
+// that go by the bridge's name in their rules' ids, and sets that bear it. With the last of them the table of the
+// ingress hook goes, and the chains that held for all wires. The uplink's chains have the names of those that stood
+// in table inet: what is of that time goes, what is not stays.
 func (f *Firewall) RemoveLegacy(ctx context.Context, bridge string) error {
 	state, err := f.Observe(nil, nil)
 	if err != nil {

@@ -59,8 +59,8 @@ func enlarge(c *netlink.Conn) error {
 // Close ends the connection; the rules stay.
 func (f *Firewall) Close() error { return errors.Join(f.conn.CloseLasting(), f.closeDump()) }
 
-// Load puts a rule set into the kernel, or replaces its chains, in one transaction. A chain for devices of a prefix follows in a
-// second one: the nft command of older versions takes the prefix for a name.
+// Load puts a rule set into the kernel, or replaces its chains, in one transaction. A chain for devices of a prefix
+// follows in a second one: the nft command of older versions takes the prefix for a name.
 func (f *Firewall) Load(ctx context.Context, r firewall.Ruleset) error {
 	if len(r.Chains) == 0 {
 		return nil

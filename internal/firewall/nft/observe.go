@@ -29,8 +29,8 @@ type State struct {
 	Elements map[string]map[string]string
 }
 
-// Observe reads mcpnet's tables, and what is in the sets. Tables and sets that do not exist are empty. Interfaces have the names
-// that are given by index.
+// Observe reads mcpnet's tables, and what is in the sets. Tables and sets that do not exist are empty. Interfaces
+// have the names that are given by index.
 func (f *Firewall) Observe(sets []firewall.Set, names map[int]string) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,8 +56,8 @@ func newState() State {
 		Elements: map[string]map[string]string{}}
 }
 
-// ObserveOnly reads the chains of a rule set and the elements that the policy gives its sets, and nothing that grows with
-// endpoints. A chain without rules counts as missing.
+// ObserveOnly reads the chains of a rule set and the elements that the policy gives its sets, and nothing that grows
+// with endpoints. A chain without rules counts as missing.
 func (f *Firewall) ObserveOnly(r firewall.Ruleset) (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -207,7 +207,8 @@ func (f *Firewall) dumped(kind uint16, family firewall.Family, chain string) ([]
 	return messages, nil
 }
 
-// openDump gives the socket for dumps. A process for each attachment makes a dozen dumps: a socket for each would be felt.
+// openDump gives the socket for dumps. A process for each attachment makes a dozen dumps: a socket for each would be
+// felt.
 func (f *Firewall) openDump() (*netlink.Conn, error) {
 	if f.dump != nil {
 		return f.dump, nil

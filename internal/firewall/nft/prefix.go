@@ -15,8 +15,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/firewall"
 )
 
-// Attributes of enum nft_devices_attributes (linux/netfilter/nf_tables.h). Linux 6.17 has a prefix attribute; 6.16 takes a name
-// without its final zero byte for a prefix.
+// Attributes of enum nft_devices_attributes (linux/netfilter/nf_tables.h). Linux 6.17 has a prefix attribute; 6.16
+// takes a name without its final zero byte for a prefix.
 const (
 	nftaDeviceName   = 1
 	nftaDevicePrefix = 2
@@ -41,8 +41,9 @@ func (f *Firewall) loadPrefix(c firewall.Chain) error {
 	return f.conn.Flush()
 }
 
-// listsPrefix says whether the nft command can read such a chain: from 1.1.6 on. Older ones leave out the chain, find a rule of a
-// chain that they do not know, and start over: each "nft list ruleset" in the namespace would run forever.
+// listsPrefix says whether the nft command can read such a chain: from 1.1.6 on. Older ones leave out the chain, find
+// a rule of a chain that they do not know, and start over: each "nft list ruleset" in the namespace would run
+// forever.
 func (f *Firewall) listsPrefix(ctx context.Context) (bool, error) {
 	out, err := f.ns.Run(ctx, "", "nft", "--version")
 	if err != nil {
@@ -51,7 +52,8 @@ func (f *Firewall) listsPrefix(ctx context.Context) (bool, error) {
 	return versionAtLeast(out, 1, 1, 6), nil
 }
 
-// versionAtLeast compares the first version of a text, as in "nftables v1.0.6 (Lester Gooch #5)". A text without one is too old.
+// versionAtLeast compares the first version of a text, as in "nftables v1.0.6 (Lester Gooch #5)". A text without one
+// is too old.
 func versionAtLeast(text string, least ...int) bool {
 	found := regexp.MustCompile(`\bv(\d+)\.(\d+)\.(\d+)`).FindStringSubmatch(text)
 	if found == nil {
@@ -68,8 +70,8 @@ func versionAtLeast(text string, least ...int) bool {
 	return slices.Compare(version, least) >= 0
 }
 
-// TakesPrefix finds out whether the kernel makes such a chain, with one that is gone in the same transaction: others who probe at
-// the same time neither see it nor take it away.
+// TakesPrefix finds out whether the kernel makes such a chain, with one that is gone in the same transaction: others
+// who probe at the same time neither see it nor take it away.
 func (f *Firewall) TakesPrefix() (bool, error) {
 	const probes = "mcpnet-probe"
 	f.mu.Lock()

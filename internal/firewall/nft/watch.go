@@ -35,7 +35,8 @@ func (f *Firewall) Watch(ctx context.Context, changed func()) error {
 	return receive(ctx, conn, append(pluginNames, ownName()), changed)
 }
 
-// pluginNames are the names of mcpnet's own programs: what they change, they change on purpose, and each looks after it.
+// pluginNames are the names of mcpnet's own programs: what they change, they change on purpose, and each looks after
+// it.
 var pluginNames = []string{"mcpnet", "mcpnet-cni", "mcpnet-plugin"}
 
 // receive follows transactions: the kernel tells each change, and at the end (NFT_MSG_NEWGEN) whose they were.

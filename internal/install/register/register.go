@@ -1,6 +1,6 @@
 // Package register says what registers the OCI runtime with container engines: mcpnet's part of Docker's daemon.json
-// (package daemon) and of containerd's config.toml, and files of mcpnet's own for CRI-O and Podman. It reads an engine's
-// settings where they decide what has to be written. Writing is the caller's.
+// (package daemon) and of containerd's config.toml, and files of mcpnet's own for CRI-O and Podman. It reads an
+// engine's settings where they decide what has to be written. Writing is the caller's.
 package register
 
 import (

@@ -1,5 +1,6 @@
-// Package load makes traffic between two network namespaces and measures it. Every load is a process of its own, pinned
-// to one processor, that makes blocking system calls and allocates nothing while it measures: what remains is the kernel.
+// Package load makes traffic between two network namespaces and measures it. Every load is a process of its own,
+// pinned to one processor, that makes blocking system calls and allocates nothing while it measures: what remains is
+// the kernel.
 package load
 
 import (

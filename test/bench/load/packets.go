@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run is how many packets are timed together. It is short, a quarter of a millisecond: the median of many leaves out those
-// in which the kernel ran something else.
+// run is how many packets are timed together. It is short, a quarter of a millisecond: the median of many leaves out
+// those in which the kernel ran something else.
 const run = 100
 
 // packets writes a frame to a device. A veth carries it through to its end within the system call, so the time of the

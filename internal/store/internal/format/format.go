@@ -1,8 +1,8 @@
 // Package format upgrades the directory of a store.
 //
 // A directory has a format, which is the schema of its documents. The documents of each format have a directory of
-// their own. An upgrade leaves a file in place of the older directory: an older mcpnet cannot make its directory then, and
-// stops, where it would otherwise take all that lives for left over.
+// their own. An upgrade leaves a file in place of the older directory: an older mcpnet cannot make its directory
+// then, and stops, where it would otherwise take all that lives for left over.
 package format
 
 import (
