@@ -106,7 +106,7 @@ func (l *Links) finishUplink(u Uplink, dst netip.Prefix, name string, other topo
 		Flags: int(netlink.FLAG_ONLINK)}
 	err = l.handle.RouteAdd(route)
 	if errors.Is(err, unix.EEXIST) {
-		err = l.takeRoute(u, route, name, dst)
+		err = l.takeRoute(u, route, dst)
 	}
 	if err != nil {
 		return fmt.Errorf("route %s: %w", dst, err)
@@ -115,17 +115,18 @@ func (l *Links) finishUplink(u Uplink, dst netip.Prefix, name string, other topo
 }
 
 // takeRoute puts a route in the place of one that is there: only that of the bridge whose containers the network took.
-func (l *Links) takeRoute(u Uplink, route *netlink.Route, name string, dst netip.Prefix) error {
-	ours, err := l.endHolds(name, dst, route.Table)
+func (l *Links) takeRoute(u Uplink, route *netlink.Route, dst netip.Prefix) error {
+	ours, err := l.hasRoute(route.LinkIndex, dst, route.Table)
 	if err != nil || ours {
 		return err
 	}
-	bridges := false
-	if u.InsteadOf != "" {
-		bridges, err = l.hasRoute(u.InsteadOf, dst, route.Table)
+	bridge, err := l.Find(u.InsteadOf)
+	taken := false
+	if err == nil {
+		taken, err = l.hasRoute(bridge.Index, dst, route.Table)
 	}
-	if err == nil && !bridges {
-		err = fmt.Errorf("the one that another interface has %w", ErrForeign)
+	if errors.Is(err, ErrNotFound) || (err == nil && !taken) {
+		return fmt.Errorf("the one that another interface has %w", ErrForeign)
 	}
 	if err != nil {
 		return err
@@ -171,19 +172,12 @@ func (l *Links) endHolds(name string, dst netip.Prefix, table int) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	return l.hasRoute(name, dst, table)
+	return l.hasRoute(found.Index, dst, table)
 }
 
 // hasRoute reports whether a route to a prefix leads over a link.
-func (l *Links) hasRoute(name string, dst netip.Prefix, table int) (bool, error) {
-	found, err := l.Find(name)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	routes, err := l.handle.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: found.Index, Table: table},
+func (l *Links) hasRoute(index int, dst netip.Prefix, table int) (bool, error) {
+	routes, err := l.handle.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: index, Table: table},
 		netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return false, fmt.Errorf("uplink: routes: %w", err)
