@@ -29,8 +29,8 @@ type Features struct {
 // Names of chains. Those that the network guide names keep its spelling.
 const (
 	chainIngress    = "MCP-INGRESS" // base chain of all wires
-	chainWires      = "MCP-WIRES"
-	chainServers    = "DOCKER-MCP"
+	chainWires      = "DOCKER-MCP"
+	chainServers    = "MCP-SERVER"
 	chainServerARP  = "MCP-SERVER-ARP"
 	chainGateway    = "MCP-GATEWAY"
 	chainGateways   = "MCP-GATEWAY-IPV4"
@@ -55,18 +55,19 @@ const (
 	setAntiSpoofHeld    = "anti-spoof-held"    // servers that are not admitted yet
 	setAntiSpoofDenied  = "anti-spoof-denied"  // servers in quarantine, and candidates
 	setAntiSpoofGateway = "anti-spoof-gateway" // gateways
-	setAnswerTCP        = "answer-tcp"         // gateways' permitted ports, as they answer from them
-	setAnswerUDP        = "answer-udp"
+	setServers          = "servers"            // as anti-spoof, for plain IPv4: whom the permitted tuples are for
+	setAnswerTCP        = "from-gateway-tcp"   // gateways' permitted ports, as they answer from them
+	setAnswerUDP        = "from-gateway-udp"
 
-	mapToTCP  = "gateway-tcp"   // next hop of a permitted tuple: (MAC, IP, port) of a gateway → its port
-	mapToUDP  = "gateway-udp"   //
-	mapPort   = "gateway-port"  // (MAC, IP) of a gateway → its port
-	mapWire   = "server-wire"   // (MAC, IP) of an admitted server → its wire
-	mapMAC    = "endpoint-mac"  // IP of any endpoint → its MAC
-	mapDevice = "endpoint-wire" // IP of any endpoint → its wire
-	setHeld   = "held-servers"  // (MAC, IP) that gateways must not reach yet
-	setFlows  = "flows"         // connections opened by gateways
-	setClosed = "closing"       // those that were closed a moment ago
+	mapToTCP  = "to-gateway-tcp" // next hop of a permitted tuple: (MAC, IP, port) of a gateway → its port
+	mapToUDP  = "to-gateway-udp" //
+	mapPort   = "gateway-port"   // (MAC, IP) of a gateway → its port
+	mapWire   = "server-wire"    // (MAC, IP) of an admitted server → its wire
+	mapMAC    = "endpoint-mac"   // IP of any endpoint → its MAC
+	mapDevice = "endpoint-wire"  // IP of any endpoint → its wire
+	setHeld   = "held-servers"   // (MAC, IP) that gateways must not reach yet
+	setFlows  = "flows"          // connections opened by gateways
+	setClosed = "closing"        // those that were closed a moment ago
 
 	// SetHost is the set of the host's own addresses, which a gateway's egress does not reach.
 	SetHost = "host-addrs"
@@ -102,16 +103,19 @@ func CompileNetwork(n topology.Network, f Features) Ruleset {
 	return Ruleset{Features: f, Sets: c.sets(), Chains: append(chains, c.routed()...)}
 }
 
-// identity is what tells who speaks.
-var identity = []Type{IfaceIndex, EtherAddr, IPv4Addr}
+// Keys of sets: who speaks; the same of an IPv4 frame; whom a frame of a permitted port is for.
+var (
+	identity     = []Type{IfaceIndex, EtherAddr, IPv4Addr}
+	identityIPv4 = []Type{IfaceIndex, EtherSource, IPv4Addr}
+	answerKey    = []Type{IfaceIndex, EtherSource, IPv4Addr, InetService}
+	tupleKey     = []Type{EtherTarget, IPv4Addr, InetService}
+)
 
 func (c compiler) sets() []Set {
 	flow := []Type{IPv4Addr, InetService, IPv4Addr, InetService}
 	filled := func(name string, data Type, key ...Type) Set {
 		return Set{Family: NetDev, Name: name, Key: key, Data: data, Filled: true}
 	}
-	answer := append(append([]Type(nil), identity...), InetService)
-	to := append(append([]Type(nil), hopKey...), InetService)
 	return []Set{
 		{Family: NetDev, Name: setGatewayIP, Key: []Type{IPv4Addr}, Elements: c.gatewayAddrs()},
 		{Family: NetDev, Name: setTCP, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.TCP)},
@@ -119,8 +123,8 @@ func (c compiler) sets() []Set {
 		{Family: NetDev, Name: setGatewayMAC, Key: []Type{IPv4Addr}, Data: EtherAddr, Elements: c.gatewayMACs()},
 		filled(setAntiSpoof, "", identity...), filled(setAntiSpoofHeld, "", identity...),
 		filled(setAntiSpoofDenied, "", identity...), filled(setAntiSpoofGateway, "", identity...),
-		filled(setAnswerTCP, "", answer...), filled(setAnswerUDP, "", answer...),
-		filled(mapToTCP, IfaceIndex, to...), filled(mapToUDP, IfaceIndex, to...),
+		filled(setServers, "", identityIPv4...), filled(setAnswerTCP, "", answerKey...), filled(setAnswerUDP, "", answerKey...),
+		filled(mapToTCP, IfaceIndex, tupleKey...), filled(mapToUDP, IfaceIndex, tupleKey...),
 		filled(mapPort, IfaceIndex, hopKey...), filled(mapWire, IfaceIndex, hopKey...), filled(setHeld, "", hopKey...),
 		filled(mapMAC, EtherAddr, IPv4Addr), filled(mapDevice, IfaceIndex, IPv4Addr),
 		{Family: NetDev, Name: setFlows, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
@@ -175,12 +179,11 @@ func (c compiler) denyLog() bool { return c.policy.Log != policy.LogOff }
 var (
 	plainIP  = []Match{PlainIPv4, Unfragmented}
 	plainTCP = append(append([]Match(nil), plainIP...), is(IPProto, "tcp"))
-	plainUDP = append(append([]Match(nil), plainIP...), is(IPProto, "udp"))
 	anyARP   = []Match{EthernetARP}
 
 	toDestination = []Field{EtherDst, IPDst}
-	toTCP         = []Field{EtherDst, IPDst, TCPDst}
-	toUDP         = []Field{EtherDst, IPDst, UDPDst}
+	toTuple       = []Field{EtherTo, IPDst, PortDst}
+	fromTuple     = []Field{InIndex, EtherFrom, IPSrc, PortSrc}
 	// A connection's key stands with the server first, seen from either side.
 	flowFromServer  = []Field{IPSrc, TCPSrc, IPDst, TCPDst}
 	flowFromGateway = []Field{IPDst, TCPDst, IPSrc, TCPSrc}
@@ -191,19 +194,31 @@ var (
 // felt at a thousand wires.
 func (c compiler) ingress(name, device string) Chain {
 	return Chain{Family: NetDev, Name: name, Hook: HookIngress, Device: device, Policy: Drop,
-		Rules: []Rule{{ID: c.id("wire"), Verdict: Goto{chainWires}}}}
+		Rules: []Rule{{ID: c.id("ingress"), Verdict: Goto{chainWires}}}}
 }
 
-// wires leads what an endpoint itself says, IPv4 or ARP, to the rules for it. Everything else ends here: other people's
-// addresses, IPv6, VLAN tags, other EtherTypes.
+// wires forwards what a server may say to a gateway, and leads what else an endpoint itself says, IPv4 or ARP, to the
+// rules for it. Everything else ends here: other people's addresses, IPv6, VLAN tags, other EtherTypes.
 func (c compiler) wires() []Rule {
-	rules := []Rule{{ID: c.id("wire-gateway"), Match: []Match{is(InGroup, strconv.Itoa(topology.GroupGateway))}, Verdict: Goto{chainGateway}}}
+	rules := append(c.permitted(),
+		Rule{ID: c.id("wire-gateway"), Match: []Match{is(InGroup, strconv.Itoa(topology.GroupGateway))}, Verdict: Goto{chainGateway}})
 	for _, state := range []struct{ what, set, chain string }{
 		{"own", setAntiSpoof, chainServers}, {"held", setAntiSpoofHeld, chainHeld}, {"denied", setAntiSpoofDenied, chainQuarantine},
 	} {
 		rules = append(rules, ownIPv4(c.id(state.what+"-ipv4"), state.set, state.chain), ownARP(c.id(state.what+"-arp"), state.set, chainServerARP))
 	}
 	return append(rules, c.deny("not-own"))
+}
+
+// permitted are the rules that nearly every frame takes: each expression in them is felt. One lookup knows who speaks,
+// and that it is IPv4 without options; one knows both the tuple and the next hop.
+func (c compiler) permitted() []Rule {
+	own := in(setServers, InIndex, EtherFrom, IPSrc)
+	rules := []Rule{c.permit("gateway-tcp", Forward{toTuple, mapToTCP}, []Match{own, PlainTCP}, in(setTCP, IPDst, TCPDst))}
+	if c.hasUDP() {
+		rules = append(rules, c.permit("gateway-udp", Forward{toTuple, mapToUDP}, []Match{own, PlainUDP}, in(setUDP, IPDst, UDPDst)))
+	}
+	return rules
 }
 
 func ownIPv4(id, set, chain string) Rule {
@@ -214,13 +229,10 @@ func ownARP(id, set, chain string) Rule {
 	return Rule{ID: id, Match: []Match{is(EtherType, "arp"), in(set, InIndex, EtherSrc, ARPSrcIP), in(set, InIndex, ARPSrcMAC, ARPSrcIP)}, Verdict: Goto{chain}}
 }
 
-// servers are the rules for IPv4 frames of servers whose identity is proven.
+// servers are the rules for what else servers send over IPv4. Their identity is proven.
 func (c compiler) servers() []Rule {
 	toPort := Forward{toDestination, mapPort}
-	rules := []Rule{c.permit("gateway-tcp", Forward{toTCP, mapToTCP}, plainTCP, in(setTCP, IPDst, TCPDst))}
-	if c.hasUDP() {
-		rules = append(rules, c.permit("gateway-udp", Forward{toUDP, mapToUDP}, plainUDP, in(setUDP, IPDst, UDPDst)))
-	}
+	var rules []Rule
 	if !c.policy.Connect.Off() {
 		reply := all(plainTCP, []Match{NotOpening})
 		known := in(setFlows, flowFromServer...)
@@ -241,8 +253,7 @@ func (c compiler) servers() []Rule {
 	return append(rules, closed, c.refuse("no-neighbour"), c.deny("no-ipv4"))
 }
 
-// permit forwards what is permitted by the one map that knows both the tuple and the next hop. To be logged, a frame
-// has to be known as permitted before.
+// permit forwards by a map. To be logged, a frame has to be known as permitted before.
 func (c compiler) permit(what string, to Forward, shape []Match, permitted Match) Rule {
 	r := Rule{ID: c.id(what), Match: shape, Verdict: to}
 	if c.policy.Log == policy.LogAll {
@@ -289,13 +300,12 @@ func (c compiler) deny(what string) Rule {
 // gateway are the rules for frames of gateways. What they answer from a permitted port is known by one set, identity
 // and all.
 func (c compiler) gateway() []Rule {
-	ip := []Match{is(EtherType, "ip")}
 	toWire := Forward{toDestination, mapWire}
 	rules := []Rule{{ID: c.id("answer-tcp"), Verdict: toWire,
-		Match: all(ip, plainTCP, []Match{NotOpening, in(setAnswerTCP, InIndex, EtherSrc, IPSrc, TCPSrc)})}}
+		Match: []Match{PlainTCP, NotOpening, in(setAnswerTCP, fromTuple...)}}}
 	if c.hasUDP() {
 		rules = append(rules, Rule{ID: c.id("answer-udp"), Verdict: toWire,
-			Match: all(ip, plainUDP, []Match{in(setAnswerUDP, InIndex, EtherSrc, IPSrc, UDPSrc)})})
+			Match: []Match{PlainUDP, in(setAnswerUDP, fromTuple...)}})
 	}
 	return append(rules,
 		ownIPv4(c.id("gateway-ipv4"), setAntiSpoofGateway, chainGateways),

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
@@ -32,7 +33,7 @@ func (c compiler) elements(e topology.Endpoint) []GuardElement {
 	case c.network.Held(e):
 		return append(known, c.own(setAntiSpoofHeld, e), Port(e).member(setHeld))
 	}
-	return append(known, c.own(setAntiSpoof, e), Port(e).in(mapWire))
+	return append(known, c.own(setAntiSpoof, e), ownFrames(setServers, e), Port(e).in(mapWire))
 }
 
 // gatewayTuples are the ports of a gateway that servers may reach, as next hops and as what it answers from.
@@ -45,10 +46,10 @@ func (c compiler) gatewayTuples(e topology.Endpoint) (out []GuardElement) {
 			if t.Key[0] != e.IP.String() {
 				continue
 			}
-			to := Port(e).in(p.to)
-			to.Set.Key, to.Key = append(slices.Clone(to.Set.Key), InetService), append(slices.Clone(to.Key), t.Key[1])
-			from := c.own(p.from, e)
-			from.Set.Key, from.Key = append(slices.Clone(from.Set.Key), InetService), append(slices.Clone(from.Key), t.Key[1])
+			to := GuardElement{Set{Family: NetDev, Name: p.to, Key: tupleKey, Data: IfaceIndex},
+				Element{Key: []string{fmt.Sprintf("0x%x", []byte(e.MAC)), e.IP.String(), t.Key[1]}, Data: e.Wire()}}
+			from := ownFrames(p.from, e)
+			from.Set.Key, from.Key = answerKey, append(from.Key, t.Key[1])
 			out = append(out, to, from)
 		}
 	}
@@ -70,4 +71,14 @@ func Change(before, after Guard) Guard {
 
 func (c compiler) own(set string, e topology.Endpoint) GuardElement {
 	return GuardElement{Set{Family: NetDev, Name: set, Key: identity}, Element{Key: []string{e.Wire(), e.MAC.String(), e.IP.String()}}}
+}
+
+// plainIPv4 is what follows the source address of a frame of IPv4 without options: the EtherType (IEEE 802 numbers,
+// ETH_P_IP) and the header's first byte (RFC 791, 3.1).
+const plainIPv4 = "080045"
+
+// ownFrames is the element by which the endpoint's own plain IPv4 frames are known.
+func ownFrames(set string, e topology.Endpoint) GuardElement {
+	return GuardElement{Set{Family: NetDev, Name: set, Key: identityIPv4},
+		Element{Key: []string{e.Wire(), fmt.Sprintf("0x%x%s", []byte(e.MAC), plainIPv4), e.IP.String()}}}
 }

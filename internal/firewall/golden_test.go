@@ -97,8 +97,8 @@ func TestChange(t *testing.T) {
 		gone          []string
 	}{
 		{"admitted", held, admitted, []string{"anti-spoof-held", "held-servers"}},
-		{"quarantined", admitted, quarantined, []string{"anti-spoof", "server-wire"}},
-		{"held again", admitted, held, []string{"anti-spoof", "server-wire"}},
+		{"quarantined", admitted, quarantined, []string{"anti-spoof", "server-wire", "servers"}},
+		{"held again", admitted, held, []string{"anti-spoof", "server-wire", "servers"}},
 		{"promoted", candidate, promoted, []string{"anti-spoof-denied"}},
 		{"unchanged", admitted, admitted, nil},
 	} {

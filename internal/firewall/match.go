@@ -1,5 +1,7 @@
 package firewall
 
+import "strings"
+
 // Type is the nftables data type of a set's field.
 type Type string
 
@@ -9,7 +11,17 @@ const (
 	EtherAddr   Type = "ether_addr"
 	InetService Type = "inet_service"
 	IfaceIndex  Type = "iface_index"
+	// EtherSource and EtherTarget are raw bytes of the Ethernet header. A rule that names its fields by type asks the
+	// kernel for the link's type and the EtherType besides, which is felt in each frame.
+	EtherSource Type = "@ll,48,72" // source address, EtherType and the first byte of what follows
+	EtherTarget Type = "@ll,0,48"  // destination address
 )
+
+// expressions are what sets of raw types are declared by: nft has no names for those types.
+var expressions = map[Type]string{IPv4Addr: "ip saddr", EtherAddr: "ether saddr", InetService: "th dport", IfaceIndex: "meta iif"}
+
+// isRaw reports whether the type has no name in nft.
+func (t Type) isRaw() bool { return strings.HasPrefix(string(t), "@") }
 
 // Field is a part of a packet, by its nftables expression.
 type Field string
@@ -19,6 +31,8 @@ const (
 	EtherType Field = "ether type"
 	EtherSrc  Field = "ether saddr"
 	EtherDst  Field = "ether daddr"
+	EtherFrom Field = Field(EtherSource)
+	EtherTo   Field = Field(EtherTarget)
 	IPSrc     Field = "ip saddr"
 	IPDst     Field = "ip daddr"
 	IPProto   Field = "ip protocol"
@@ -26,6 +40,8 @@ const (
 	TCPDst    Field = "tcp dport"
 	UDPSrc    Field = "udp sport"
 	UDPDst    Field = "udp dport"
+	PortSrc   Field = "th sport" // of TCP or UDP: the rule asks for the protocol itself
+	PortDst   Field = "th dport"
 	ARPOp     Field = "arp operation"
 	ARPSrcMAC Field = "arp saddr ether"
 	ARPSrcIP  Field = "arp saddr ip"
@@ -69,6 +85,10 @@ const (
 	PlainIPv4 Shape = "@nh,0,8 0x45"
 	// Unfragmented has no more fragments and offset 0; DF may be set.
 	Unfragmented Shape = "ip frag-off & 0x3fff == 0"
+	// PlainTCP and PlainUDP are Unfragmented and the protocol, in one load: bytes 6 to 9 of the header are flags and
+	// offset, TTL, protocol (RFC 791, 3.1).
+	PlainTCP Shape = "@nh,48,32 & 0x3fff00ff == 0x6"
+	PlainUDP Shape = "@nh,48,32 & 0x3fff00ff == 0x11"
 	// Opening is the first segment of a TCP connection.
 	Opening Shape = "tcp flags & (syn | ack) == syn"
 	// NotOpening is every other segment.

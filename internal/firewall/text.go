@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -119,14 +120,6 @@ func (s Set) kind() string {
 }
 
 func (s Set) declaration() string {
-	keys := make([]string, len(s.Key))
-	for i, k := range s.Key {
-		keys[i] = string(k)
-	}
-	kind := strings.Join(keys, " . ")
-	if s.Data != "" {
-		kind += " : " + string(s.Data)
-	}
 	dynamic := ""
 	switch {
 	case s.Dynamic:
@@ -134,7 +127,32 @@ func (s Set) declaration() string {
 	case s.Interval:
 		dynamic = "flags interval; auto-merge; "
 	}
-	return fmt.Sprintf("add %s %s %s %s { type %s; %s}\n", s.kind(), s.Family, TableName, s.Name, kind, dynamic)
+	return fmt.Sprintf("add %s %s %s %s { %s; %s}\n", s.kind(), s.Family, TableName, s.Name, s.typeText(), dynamic)
+}
+
+// typeText is the type of the keys and, in a map, of what they lead to.
+func (s Set) typeText() string {
+	word, named := "type", func(t Type) string { return string(t) }
+	if slices.ContainsFunc(s.Key, Type.isRaw) {
+		word, named = "typeof", Type.expression
+	}
+	keys := make([]string, len(s.Key))
+	for i, k := range s.Key {
+		keys[i] = named(k)
+	}
+	text := word + " " + strings.Join(keys, " . ")
+	if s.Data != "" {
+		text += " : " + named(s.Data)
+	}
+	return text
+}
+
+// expression is one that has the type.
+func (t Type) expression() string {
+	if t.isRaw() {
+		return string(t)
+	}
+	return expressions[t]
 }
 
 // text declares the set. One that holds nothing but the policy is emptied first: a changed policy leaves no old
@@ -168,7 +186,7 @@ func (e Element) text() string {
 
 // quoteName quotes interface names: some of them are words of the nft language. Addresses and numbers are not quoted.
 func quoteName(value string) string {
-	if strings.ContainsAny(value, ":.") || strings.Trim(value, "0123456789") == "" {
+	if strings.ContainsAny(value, ":.") || strings.Trim(value, "0123456789") == "" || strings.HasPrefix(value, "0x") {
 		return value
 	}
 	return fmt.Sprintf("%q", value)

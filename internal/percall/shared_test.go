@@ -244,7 +244,7 @@ func testSharedWatch(t *testing.T, f *sharedFixture) {
 		command string
 	}{
 		{inside, "nft flush ruleset"}, {inside, "nft delete table netdev mcpnet"}, {inside,
-			"nft flush map netdev mcpnet gateway-tcp"},
+			"nft flush map netdev mcpnet to-gateway-tcp"},
 		{inside, "ip link set mcp-secure down"}, {host, "nft flush ruleset"}, {host, "ip link delete mcp-secure"}, {host,
 			"iptables -F"},
 	} {

@@ -274,7 +274,7 @@ func legacy(n *plan.Network, o *plan.Observed) {
 
 func legacyChains(n *plan.Network, o *plan.Observed) {
 	o.Host.Chains[firewall.NetDev] = map[string][]string{"DOCKER-MCP.mcp-secure": {"mcp-secure/gateway-tcp"},
-		"in-" + n.Endpoints[serverA].LegacyWire(): {"mcp-secure/wire"}}
+		"in-" + n.Endpoints[serverA].LegacyWire(): {"mcp-secure/ingress"}}
 	hold(o.Host.Chains, firewall.Chain{Family: firewall.Inet, Name: "forward",
 		Rules: []firewall.Rule{{ID: "wires/forward"}}})
 }

@@ -148,7 +148,7 @@ func watchRepairs(t *testing.T, f *testhost.Docker) {
 // remade takes away what is not the same as before once it is made anew, or what has connections refused meanwhile.
 func remade(t *testing.T, c *connected) {
 	c.toGateway.Finish()
-	for _, command := range []string{"ip link delete mcp-router", "nft flush map netdev mcpnet gateway-tcp"} {
+	for _, command := range []string{"ip link delete mcp-router", "nft flush map netdev mcpnet to-gateway-tcp"} {
 		c.Space().Run("sh", "-c", command)
 		took := testhost.Within(t, 5*time.Second, command, func() bool {
 			steps, err := c.Front.Plan(t.Context())

@@ -6,7 +6,7 @@ const slope = "the kernel walks through everything for one endpoint more: a comm
 	"and visits each one to publish its rules, a new chain is matched against the name of each link (`nft_netdev_hook_alloc`), and a new link is offered to each chain (`nf_tables_netdev_event`)."
 
 // way is what a permitted frame costs more than on a bridge.
-const way = "the ingress hook of the wire, and for the answer that of the gateway's, runs some twenty expressions with two lookups " +
+const way = "the ingress hook of the wire, and for the answer that of the gateway's, runs some fifteen expressions with two lookups " +
 	"(wire, MAC and IP; next hop and port), where a bridge looks up one MAC address."
 
 // seeWay is for the chapters before the one that says it.

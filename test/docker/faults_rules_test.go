@@ -186,14 +186,15 @@ func (r *rules) check(err error) {
 
 func (r *rules) tableFaults() []ruleFault {
 	const add = "nft add element netdev mcpnet "
-	way := topology.MACFor(r.network, netip.MustParseAddr(faultGateway)).String() + " . " + faultGateway
+	mac := topology.MACFor(r.network, netip.MustParseAddr(faultGateway))
+	way := mac.String() + " . " + faultGateway
 	return r.lines(map[string]string{
 		"flush ruleset":           "nft flush ruleset",
 		"delete table netdev":     "nft delete table netdev mcpnet",
 		"delete table inet":       "nft delete table inet mcpnet",
 		"both tables":             "nft 'delete table netdev mcpnet; delete table inet mcpnet'",
 		"another permitted tuple": add + "permitted-tcp '{ 172.20.0.100 . 9999 }'",
-		"another way":             add + "gateway-tcp '{ " + way + " . 9999 : \"" + r.wire(faultGateway) + "\" }'",
+		"another way":             fmt.Sprintf("%sto-gateway-tcp '{ 0x%x . %s . 9999 : %q }'", add, []byte(mac), faultGateway, r.wire(faultGateway)),
 		"another identity":        add + "anti-spoof '{ \"" + r.wire(faultServer) + "\" . " + way + " }'",
 	}, false)
 }

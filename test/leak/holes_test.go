@@ -61,7 +61,7 @@ func TestHoles(t *testing.T) {
 
 // insert puts a rule in front of those of a wire.
 func insert(s Seat, wire, rule string) {
-	s.Space.RunInput(fmt.Sprintf("insert rule netdev mcpnet MCP-WIRES iifname %q %s\n", wire, rule), "nft", "-f", "-")
+	s.Space.RunInput(fmt.Sprintf("insert rule netdev mcpnet DOCKER-MCP iifname %q %s\n", wire, rule), "nft", "-f", "-")
 }
 
 // openBridge makes of the network what it would be without mcpnet: the wire and
@@ -74,7 +74,7 @@ func (s Seat) openBridge(wire, gateway string) {
 	if err := s.Space.Handle().LinkSetIsolated(s.Space.Link(gateway), false); err != nil {
 		s.Space.Run("false") // ends the test
 	}
-	s.Space.RunInput("insert rule netdev mcpnet MCP-WIRES accept\n", "nft", "-f", "-")
+	s.Space.RunInput("insert rule netdev mcpnet DOCKER-MCP accept\n", "nft", "-f", "-")
 	for _, tool := range []string{"iptables", "ip6tables", "arptables"} { // none where the kernel lacks br_netfilter
 		_, _ = s.Space.Output("sysctl", "-qw", "net.bridge.bridge-nf-call-"+tool+"=0")
 	}

@@ -140,7 +140,7 @@ func TestExplainUnguarded(t *testing.T) {
 	prefix, _ := firewall.CompileNetwork(s.network, prefixed).Chain(firewall.NetDev, "MCP-INGRESS")
 	for what, rules := range map[string]firewall.Ruleset{"of the wire": wire,
 		"of all wires": {Chains: []firewall.Chain{prefix}}} {
-		if o := explain.Rules(rules, firewall.HookIngress, packet); o.Passes() || o.RuleID != "mcp-secure/wire" {
+		if o := explain.Rules(rules, firewall.HookIngress, packet); o.Passes() || o.RuleID != "mcp-secure/ingress" {
 			t.Errorf("a chain %s without the others lets pass: %+v", what, o)
 		}
 	}

@@ -243,7 +243,7 @@ func TestExplainGroup(t *testing.T) {
 		"a gateway in no group": {g.Wire(), topology.GroupServer, ip(g, a, segment(8080, 40000, frame.ACK)),
 			"drop by not-own"},
 		"its ARP":             {g.Wire(), topology.GroupServer, arp(g, "172.20.240.1", nil), "drop by not-own"},
-		"a server in a group": {a.Wire(), topology.GroupGateway, ip(a, g, nil), "drop by gateway-not-own"},
+		"a server in a group": {a.Wire(), topology.GroupGateway, ip(a, s.neighbour, nil), "drop by gateway-not-own"},
 		"a server, from a port": {a.Wire(), topology.GroupGateway, ip(a, s.neighbour, segment(8080, 1, frame.ACK)),
 			"drop by gateway-not-own"},
 		"a server as a gateway": {a.Wire(), topology.GroupGateway, ip(g, s.neighbour, segment(8080, 1, frame.ACK)),

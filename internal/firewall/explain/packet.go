@@ -2,6 +2,7 @@ package explain
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -41,6 +42,10 @@ func Decode(device string, group uint32, frame []byte) Packet {
 	p.Shapes[firewall.Unicast] = frame[0]&1 == 0 // the group bit (IEEE 802)
 	p.Fields[firewall.EtherDst] = net.HardwareAddr(frame[0:6]).String()
 	p.Fields[firewall.EtherSrc] = net.HardwareAddr(frame[6:12]).String()
+	p.Fields[firewall.EtherTo] = fmt.Sprintf("0x%x", frame[0:6])
+	if len(frame) > 14 {
+		p.Fields[firewall.EtherFrom] = fmt.Sprintf("0x%x", frame[6:15])
+	}
 	payload := frame[14:]
 	switch binary.BigEndian.Uint16(frame[12:14]) {
 	case etherIPv4:
@@ -61,6 +66,8 @@ func (p Packet) decodeIPv4(b []byte) {
 	p.Shapes[firewall.Unfragmented] = len(b) >= 8 && binary.BigEndian.Uint16(b[6:8])&0x3fff == 0
 	if len(b) >= 10 {
 		p.Fields[firewall.IPProto] = protocolText(b[9])
+		p.Shapes[firewall.PlainTCP] = p.Shapes[firewall.Unfragmented] && b[9] == 6
+		p.Shapes[firewall.PlainUDP] = p.Shapes[firewall.Unfragmented] && b[9] == 17
 	}
 	if len(b) >= 16 {
 		p.Fields[firewall.IPSrc] = addrText(b[12:16])
@@ -87,9 +94,11 @@ func (p Packet) decodeTransport(protocol byte, b []byte) {
 	// A header that is cut off has the fields that are there.
 	if len(b) >= 2 {
 		p.Fields[source] = strconv.Itoa(int(binary.BigEndian.Uint16(b[0:2])))
+		p.Fields[firewall.PortSrc] = p.Fields[source]
 	}
 	if len(b) >= 4 {
 		p.Fields[destination] = strconv.Itoa(int(binary.BigEndian.Uint16(b[2:4])))
+		p.Fields[firewall.PortDst] = p.Fields[destination]
 	}
 	if protocol == 6 && len(b) >= 14 {
 		p.decodeFlags(b[13])

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,6 +18,7 @@ const (
 	// unknownIndex begins the name of an interface that is not there any more; its index follows.
 	unknownIndex = "#"
 	indexBytes   = 4
+	rawPrefix    = "0x"
 )
 
 // valueBytes is a value as the kernel holds it. An interface is the endpoint's own, whose index is given.
@@ -34,6 +36,8 @@ func valueBytes(t firewall.Type, value string, index int) ([]byte, error) {
 			return binary.NativeEndian.AppendUint32(nil, uint32(n)), err
 		}
 		return binary.NativeEndian.AppendUint32(nil, uint32(index)), nil
+	case firewall.EtherSource, firewall.EtherTarget:
+		return hex.DecodeString(strings.TrimPrefix(value, rawPrefix))
 	case firewall.InetService:
 		port, err := strconv.ParseUint(value, 10, 16)
 		return binary.BigEndian.AppendUint16(nil, uint16(port)), err
@@ -75,6 +79,8 @@ func valueText(t firewall.Type, b []byte, names map[int]string) string {
 		return net.HardwareAddr(b[:6]).String()
 	case t == firewall.InetService && len(b) >= 2:
 		return strconv.Itoa(int(binary.BigEndian.Uint16(b)))
+	case (t == firewall.EtherSource || t == firewall.EtherTarget) && len(b) >= sizes[t]:
+		return rawPrefix + hex.EncodeToString(b[:sizes[t]])
 	case t == firewall.IfaceIndex && len(b) >= indexBytes:
 		index := int(binary.NativeEndian.Uint32(b))
 		if name, ok := names[index]; ok {
@@ -85,7 +91,8 @@ func valueText(t firewall.Type, b []byte, names map[int]string) string {
 	return fmt.Sprintf("%x", b)
 }
 
-var sizes = map[firewall.Type]int{firewall.IPv4Addr: 4, firewall.EtherAddr: 6, firewall.InetService: 2, firewall.IfaceIndex: indexBytes}
+var sizes = map[firewall.Type]int{firewall.IPv4Addr: 4, firewall.EtherAddr: 6, firewall.InetService: 2, firewall.IfaceIndex: indexBytes,
+	firewall.EtherSource: 9, firewall.EtherTarget: 6}
 
 // keyText is the text of a key of the kernel's.
 func keyText(types []firewall.Type, b []byte, names map[int]string) string {

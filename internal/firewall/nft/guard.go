@@ -197,6 +197,14 @@ func baseChain(c firewall.Chain) *nftables.Chain {
 var kernelTypes = map[firewall.Type]nftables.SetDatatype{
 	firewall.IPv4Addr: nftables.TypeIPAddr, firewall.EtherAddr: nftables.TypeEtherAddr,
 	firewall.InetService: nftables.TypeInetService, firewall.IfaceIndex: nftables.TypeIFIndex,
+	firewall.EtherSource: bytesType(sizes[firewall.EtherSource]), firewall.EtherTarget: bytesType(sizes[firewall.EtherTarget]),
+}
+
+// bytesType is a number of as many bytes.
+func bytesType(n int) nftables.SetDatatype {
+	t := nftables.TypeInteger
+	t.Bytes = uint32(n)
+	return t
 }
 
 func kernelSet(s firewall.Set) *nftables.Set {

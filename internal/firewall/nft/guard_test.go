@@ -134,8 +134,10 @@ func TestGuardMany(t *testing.T) {
 				t.Fatalf("%s is not its own", one.Wire)
 			}
 		}
-		check(t, b.nft.DropElements(map[string]int{g[0].Wire: g[0].Index}, firewall.GuardElement{Set: antiSpoof(b),
-			Element: firewall.Element{Key: []string{g[0].Wire, stale.Elements[0].Data, stale.Elements[0].Key[0]}}}))
+		for _, e := range stale.OfWireAlone().Elements {
+			e.Key = append([]string{g[0].Wire}, e.Key[1:]...)
+			check(t, b.nft.DropElements(map[string]int{g[0].Wire: g[0].Index}, e))
+		}
 		b.holdsOnly(g...)
 		began = time.Now()
 		check(t, b.nft.Unguard(g...))

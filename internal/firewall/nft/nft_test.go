@@ -229,7 +229,7 @@ func TestLoadReplacesPolicy(t *testing.T) {
 // put back with its rule whatever somebody did to it.
 func TestPrefixChain(t *testing.T) {
 	b := newBench(t, prefixed)
-	want := []string{"mcp-secure/wire"}
+	want := []string{"mcp-secure/ingress"}
 	holds := func(what string) {
 		t.Helper()
 		if diff := cmp.Diff(want, b.observe().Chains[firewall.NetDev]["MCP-INGRESS"]); diff != "" {
@@ -402,7 +402,7 @@ func TestObserve(t *testing.T) {
 			ingress = guards[0].Chain.Name
 		}
 		s := b.observe()
-		if diff := cmp.Diff([]string{"mcp-secure/wire"}, s.Chains[firewall.NetDev][ingress]); diff != "" {
+		if diff := cmp.Diff([]string{"mcp-secure/ingress"}, s.Chains[firewall.NetDev][ingress]); diff != "" {
 			t.Error(diff)
 		}
 		if got, want := s.Chains[firewall.Inet]["MCP-FORWARD"], "mcp-secure/egress-refused/log"; !slices.Contains(got,
@@ -417,14 +417,16 @@ func TestObserve(t *testing.T) {
 			"anti-spoof": {wireA + " . " + macA + " . 172.20.100.1": "", wireB + " . " + macB +
 				" . 172.20.100.2": ""},
 			"anti-spoof-held": {}, "anti-spoof-denied": {}, "held-servers": {},
-			"answer-udp": {}, "gateway-udp": {}, "host-addrs": {}, "attached-gateways": {"172.20.0.100": ""},
+			"from-gateway-udp": {}, "to-gateway-udp": {}, "host-addrs": {}, "attached-gateways": {"172.20.0.100": ""},
 			"anti-spoof-gateway": {wireG + " . " + macG + " . 172.20.0.100": ""},
-			"answer-tcp":         {wireG + " . " + macG + " . 172.20.0.100 . 8080": ""},
-			"gateway-tcp":        {macG + " . 172.20.0.100 . 8080": wireG}, "gateway-port": {macG +
-				" . 172.20.0.100": wireG},
-			"server-wire":   {macA + " . 172.20.100.1": wireA, macB + " . 172.20.100.2": wireB},
-			"endpoint-mac":  {"172.20.100.1": macA, "172.20.100.2": macB, "172.20.0.100": macG},
-			"endpoint-wire": {"172.20.100.1": wireA, "172.20.100.2": wireB, "172.20.0.100": wireG},
+			"servers": {wireA + " . 0x026bac146401080045 . 172.20.100.1": "",
+				wireB + " . 0x026bac146402080045 . 172.20.100.2": ""},
+			"from-gateway-tcp": {wireG + " . 0x026bac140064080045 . 172.20.0.100 . 8080": ""},
+			"to-gateway-tcp":   {"0x026bac140064 . 172.20.0.100 . 8080": wireG},
+			"gateway-port":     {macG + " . 172.20.0.100": wireG},
+			"server-wire":      {macA + " . 172.20.100.1": wireA, macB + " . 172.20.100.2": wireB},
+			"endpoint-mac":     {"172.20.100.1": macA, "172.20.100.2": macB, "172.20.0.100": macG},
+			"endpoint-wire":    {"172.20.100.1": wireA, "172.20.100.2": wireB, "172.20.0.100": wireG},
 		}
 		if diff := cmp.Diff(want, s.Elements); diff != "" {
 			t.Error(diff)
@@ -511,12 +513,12 @@ func TestObserveOnly(t *testing.T) {
 		if s.Elements["gateway-mac"]["172.20.0.100"] != "02:6b:ac:14:00:64" || len(s.Elements) != 4 {
 			t.Errorf("elements %v", s.Elements)
 		}
-		b.ns.Run("nft", "flush", "chain", "netdev", "mcpnet", "MCP-WIRES")
+		b.ns.Run("nft", "flush", "chain", "netdev", "mcpnet", "DOCKER-MCP")
 		b.ns.Run("nft", "flush", "set", "netdev", "mcpnet", "permitted-tcp")
 		s, err = b.nft.ObserveOnly(b.rules)
 		check(t, err)
-		if len(s.Chains[firewall.NetDev]["MCP-WIRES"])+len(s.Elements["permitted-tcp"]) > 0 {
-			t.Errorf("what is gone: %v, %v", s.Chains[firewall.NetDev]["MCP-WIRES"], s.Elements)
+		if len(s.Chains[firewall.NetDev]["DOCKER-MCP"])+len(s.Elements["permitted-tcp"]) > 0 {
+			t.Errorf("what is gone: %v, %v", s.Chains[firewall.NetDev]["DOCKER-MCP"], s.Elements)
 		}
 		b.ns.Run("nft", "flush", "ruleset")
 		s, err = b.nft.ObserveOnly(b.rules)
