@@ -17,7 +17,10 @@ const (
 )
 
 // metadata are the prefixes of cloud metadata services and the like, which no egress policy opens (P7).
-var metadata = []string{"169.254.0.0/16", "168.63.129.16", "100.100.100.200", "192.0.0.192"}
+var metadata = []netip.Prefix{
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"),
+	netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("192.0.0.192/32"),
+}
 
 // Features are what the machine offers beyond the minimum.
 type Features struct {

@@ -2,7 +2,9 @@ package firewall
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -51,20 +53,8 @@ func (c compiler) forwarding() []Rule {
 	}
 	away := func(m ...Match) []Match { return append([]Match{fromRouter, is(OutIface, topology.UplinkPort)}, m...) }
 	back := func(m ...Match) []Match { return append([]Match{fromUplink, is(OutIface, topology.Router)}, m...) }
-	gateways := addrStrings(c.policy.GatewayAddrs())
-	rules := []Rule{
-		{ID: c.id("host-answer"), Match: away(is(CTDir, "reply"), is(CTState, "established", "related")), Verdict: Accept},
-		{ID: c.id("egress-metadata"), Match: away(is(IPDst, metadata...)), Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()},
-		{ID: c.id("egress-host"), Match: away(in(SetHost, IPDst)), Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()},
-	}
-	tcp, udp := egressPorts(c.policy.Egress)
-	from := is(IPSrc, gateways...)
-	if len(tcp) > 0 {
-		rules = append(rules, Rule{ID: c.id("egress-tcp"), Match: away(from, is(IPProto, "tcp"), is(TCPDst, tcp...)), Verdict: Accept})
-	}
-	if len(udp) > 0 {
-		rules = append(rules, Rule{ID: c.id("egress-udp"), Match: away(from, is(IPProto, "udp"), is(UDPDst, udp...)), Verdict: Accept})
-	}
+	rules := []Rule{{ID: c.id("host-answer"), Match: away(is(CTDir, "reply"), is(CTState, "established", "related")), Verdict: Accept}}
+	rules = append(rules, c.egress(away)...)
 	return append(rules,
 		Rule{ID: c.id("egress-refused"), Match: []Match{fromRouter}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()},
 		Rule{ID: c.id("egress-answer"), Match: back(in(setAttached, IPDst), is(CTState, "established", "related")), Do: permit, Verdict: Accept},
@@ -72,25 +62,80 @@ func (c compiler) forwarding() []Rule {
 		Rule{ID: c.id("inbound-refused"), Match: []Match{fromUplink}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()})
 }
 
-func egressPorts(e policy.Egress) (tcp, udp []string) {
-	ports := e.Ports
-	if e.DNS {
-		ports = append([]policy.Port{{Protocol: policy.TCP, Number: 53}, {Protocol: policy.UDP, Number: 53}}, ports...)
+// egress are the rules for what gateways open beyond the network. A resolver is most often a private address: dns is
+// for every address that is not the host's nor of metadata.
+func (c compiler) egress(away func(...Match) []Match) []Rule {
+	refuse := func(what string, m Match) Rule {
+		return Rule{ID: c.id(what), Match: away(m), Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()}
 	}
-	seen := map[policy.Port]bool{}
+	to, ports := c.policy.EgressTo, c.policy.Egress.Ports
+	rules := c.acceptWithin("egress-written", ports, away, writtenOut(to.Prefixes))
+	rules = append(rules, refuse("egress-metadata", within(metadata)), refuse("egress-host", in(SetHost, IPDst)))
+	if c.policy.Egress.DNS {
+		rules = append(rules, c.accept("egress-dns", dnsPorts, away)...)
+	}
+	switch {
+	case to.Any:
+		return append(rules, c.accept("egress", ports, away)...)
+	case to.Only:
+		return append(rules, c.acceptWithin("egress", ports, away, to.Prefixes)...)
+	}
+	rules = append(rules, c.acceptWithin("egress-listed", ports, away, to.Prefixes)...)
+	rules = append(rules, refuse("egress-private", within(policy.NotPublic)))
+	return append(rules, c.accept("egress", ports, away)...)
+}
+
+// dnsPorts are those of name resolution (RFC 1035, 4.2).
+var dnsPorts = []policy.Port{{Protocol: policy.TCP, Number: 53}, {Protocol: policy.UDP, Number: 53}}
+
+// within matches destinations within prefixes.
+func within(prefixes []netip.Prefix) Match {
+	text := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		text[i] = strings.TrimSuffix(p.String(), "/32")
+	}
+	return is(IPDst, text...)
+}
+
+// writtenOut gives those that are a single address of a metadata service: an entry opens it only so (P7).
+func writtenOut(prefixes []netip.Prefix) (out []netip.Prefix) {
+	for _, p := range prefixes {
+		if p.IsSingleIP() && slices.ContainsFunc(metadata, p.Overlaps) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (c compiler) acceptWithin(what string, ports []policy.Port, away func(...Match) []Match, prefixes []netip.Prefix) []Rule {
+	if len(prefixes) == 0 {
+		return nil
+	}
+	return c.accept(what, ports, away, within(prefixes))
+}
+
+// accept are the rules that let gateways open these ports, one for each protocol.
+func (c compiler) accept(what string, ports []policy.Port, away func(...Match) []Match, to ...Match) (rules []Rule) {
+	from := append([]Match{is(IPSrc, addrStrings(c.policy.GatewayAddrs())...)}, to...)
+	for _, p := range []struct {
+		protocol policy.Protocol
+		field    Field
+	}{{policy.TCP, TCPDst}, {policy.UDP, UDPDst}} {
+		if numbers := numbersOf(ports, p.protocol); len(numbers) > 0 {
+			match := append(slices.Clone(from), is(IPProto, string(p.protocol)), is(p.field, numbers...))
+			rules = append(rules, Rule{ID: c.id(what + "-" + string(p.protocol)), Match: away(match...), Verdict: Accept})
+		}
+	}
+	return rules
+}
+
+func numbersOf(ports []policy.Port, protocol policy.Protocol) (out []string) {
 	for _, p := range ports {
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
-		number := strconv.Itoa(int(p.Number))
-		if p.Protocol == policy.UDP {
-			udp = append(udp, number)
-		} else {
-			tcp = append(tcp, number)
+		if p.Protocol == protocol {
+			out = append(out, strconv.Itoa(int(p.Number)))
 		}
 	}
-	return tcp, udp
+	return out
 }
 
 func addrStrings(addrs []netip.Addr) (out []string) {

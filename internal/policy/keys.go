@@ -11,6 +11,7 @@ const (
 	KeyGateway  = "mcpnet.gateway"
 	KeyConnect  = "mcpnet.gateway.connect"
 	KeyEgress   = "mcpnet.gateway.egress"
+	KeyEgressTo = "mcpnet.gateway.egress.to"
 	KeyDNS      = "mcpnet.dns"
 	KeyLog      = "mcpnet.log"
 	KeyMode     = "mcpnet.mode"

@@ -23,8 +23,8 @@ func TestDocIsComplete(t *testing.T) {
 		}
 		seen[doc.Key] = true
 	}
-	if len(seen) != 21 {
-		t.Errorf("%d keys, want 21", len(seen))
+	if len(seen) != 22 {
+		t.Errorf("%d keys, want 22", len(seen))
 	}
 }
 

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"maps"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -43,6 +44,15 @@ func TestParseAccepts(t *testing.T) {
 		}},
 		{policy.KeyEgress, "udp/53,tcp/53", func(p *policy.Policy) {
 			p.Egress = policy.Egress{Ports: []policy.Port{udp(53), tcp(53)}}
+		}},
+		{policy.KeyEgressTo, "public", func(*policy.Policy) {}},
+		{policy.KeyEgressTo, "any", func(p *policy.Policy) { p.EgressTo = policy.Destinations{Any: true} }},
+		{policy.KeyEgressTo, "10.1.0.0/16, 192.0.2.7", func(p *policy.Policy) {
+			p.EgressTo = policy.Destinations{Only: true, Prefixes: []netip.Prefix{
+				netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("192.0.2.7/32")}}
+		}},
+		{policy.KeyEgressTo, "10.1.0.0/16,public", func(p *policy.Policy) {
+			p.EgressTo = policy.Destinations{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
 		}},
 		{policy.KeyDNS, "off", func(*policy.Policy) {}},
 		{policy.KeyDNS, "gateway", func(p *policy.Policy) { p.DNS = policy.DNSGateway }},

@@ -46,17 +46,18 @@ const (
 // Policy is what one network permits. It is persisted as JSON and survives the
 // round trip unchanged.
 type Policy struct {
-	Gateways []Gateway `json:"gateways"`         // the tuples servers may connect to, in the order given, no duplicates
-	Connect  Connect   `json:"connect"`          // what a gateway may open towards servers
-	Egress   Egress    `json:"egress"`           // what a gateway may open outside the network
-	DNS      DNS       `json:"dns"`              // names a server can resolve
-	Log      Log       `json:"log"`              // what is reported
-	Mode     Mode      `json:"mode"`             // what happens to a denied connection
-	Caps     Caps      `json:"caps"`             // what a server's process may hold at most
-	CapsMode CapsMode  `json:"capsMode"`         // what happens to an endpoint whose container holds more
-	Firewall Firewall  `json:"firewall"`         // which packet filters carry rules
-	Bridge   string    `json:"bridge,omitempty"` // interface name of the bridge; empty: the engine chooses
-	MTU      int       `json:"mtu"`              // bytes, 576 to 65535
+	Gateways []Gateway    `json:"gateways"`          // the tuples servers may connect to, in the order given, no duplicates
+	Connect  Connect      `json:"connect"`           // what a gateway may open towards servers
+	Egress   Egress       `json:"egress"`            // what a gateway may open outside the network
+	EgressTo Destinations `json:"egressTo,omitzero"` // where that may lead
+	DNS      DNS          `json:"dns"`               // names a server can resolve
+	Log      Log          `json:"log"`               // what is reported
+	Mode     Mode         `json:"mode"`              // what happens to a denied connection
+	Caps     Caps         `json:"caps"`              // what a server's process may hold at most
+	CapsMode CapsMode     `json:"capsMode"`          // what happens to an endpoint whose container holds more
+	Firewall Firewall     `json:"firewall"`          // which packet filters carry rules
+	Bridge   string       `json:"bridge,omitempty"`  // interface name of the bridge; empty: the engine chooses
+	MTU      int          `json:"mtu"`               // bytes, 576 to 65535
 }
 
 // Defaults returns the policy of a network for which nothing is set. It has no

@@ -32,6 +32,7 @@ const (
 	later    = "known, not supported in this version"
 	badPort  = "the port must be a number from 1 to 65535"
 	notLower = "values are written in lower case"
+	noPlace  = "is neither public, any, an address nor a prefix such as 10.1.0.0/16"
 	badWord  = "not one of the accepted values"
 	badCase  = "values are written in lower case, without spaces"
 	badProto = "the protocol must be tcp or udp"
@@ -112,6 +113,18 @@ func TestParseRefusesValue(t *testing.T) {
 		{policy.KeyEgress, "icmp/8", "", badProto, ""},
 		{policy.KeyEgress, "tcp/443,tcp/443", "tcp/443", twice, ""},
 		{policy.KeyEgress, "tcp/70000", "", badPort, ""},
+
+		{policy.KeyEgressTo, "Public", "", notLower, "public"},
+		{policy.KeyEgressTo, "public,any", "any", "any stands alone", ""},
+		{policy.KeyEgressTo, "publik", "", noPlace, "public"},
+		{policy.KeyEgressTo, "example.com", "", noPlace, ""},
+		{policy.KeyEgressTo, "10.0.0.1/8", "", "has bits beyond its length", "10.0.0.0/8"},
+		{policy.KeyEgressTo, "0.0.0.0/0", "", "is every address", "any"},
+		{policy.KeyEgressTo, "fd00::/8", "", "is not IPv4: egress is IPv4 only", ""},
+		{policy.KeyEgressTo, "fd00::1", "", noPlace, ""},
+		{policy.KeyEgressTo, "10.0.0.0/8,10.0.0.0/8", "10.0.0.0/8", twice, ""},
+		{policy.KeyEgressTo, "public,", "", hole, ""},
+		{policy.KeyEgressTo, "10.0.0.0/33", "", noPlace, ""},
 
 		{policy.KeyDNS, "filter", "", later, ""},
 		{policy.KeyDNS, "9.9.9.9", "", "resolver addresses are " + later, ""},

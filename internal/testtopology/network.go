@@ -43,6 +43,9 @@ var Policies = map[string]Options{
 	"audit":       {policy.KeyMode: "audit"},
 	"egress-off":  {policy.KeyEgress: "off"},
 	"egress-udp":  {policy.KeyEgress: "udp/123,tcp/443,dns"},
+	"egress-any":  {policy.KeyEgressTo: "any"},
+	"egress-to":   {policy.KeyEgressTo: "public,10.1.0.0/16,169.254.169.254"},
+	"egress-only": {policy.KeyEgressTo: "10.1.0.0/16"},
 	"log-off":     {policy.KeyLog: "off"},
 	"log-all":     {policy.KeyLog: "all"},
 }

@@ -24,6 +24,7 @@ func gatewayReaches() []reach {
 		{"another port of the internet", at(testnet.InternetHost, 22)},
 		{"a service of the host", at(testnet.HostAddr, 443)},
 		{"a service of the host at the router's address", at(BridgeAddr, 443)},
+		{"a private address beyond the host", at(privateHost, 443)},
 		{"cloud metadata", at(testnet.Metadata, 80)},
 		{"another gateway's port, round about", at(GatewayIP, 443)},
 	}
@@ -83,6 +84,7 @@ func connects(t *testing.T, name string, fabric func(*testnet.World) Fabric, dis
 			ns.ServeHello(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 		}
 	}
+	seat.World.Internet.AddAddr("lo", netip.PrefixFrom(privateHost, 32).String())
 	disturb(seat)
 	results := make(chan reached)
 	for _, r := range gatewayReaches() {
