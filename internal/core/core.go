@@ -46,8 +46,9 @@ type Core struct {
 
 	mu       sync.Mutex // of what follows
 	spaces   map[string]*space.Space
-	iptables *iptables.Firewall // nil where the host has none, and before it was looked for
-	looked   bool               // for iptables
+	flows    map[string]map[string][]firewall.Element // of networks by id: what their dynamic sets held, see rememberFlows
+	iptables *iptables.Firewall                       // nil where the host has none, and before it was looked for
+	looked   bool                                     // for iptables
 }
 
 // Open connects to the host. Nothing in the kernel changes.
@@ -63,7 +64,8 @@ func Open(c Config) (*Core, error) {
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	return &Core{config: c, log: c.Log, host: host, spaces: map[string]*space.Space{}}, nil
+	return &Core{config: c, log: c.Log, host: host, spaces: map[string]*space.Space{},
+		flows: map[string]map[string][]firewall.Element{}}, nil
 }
 
 // Close releases everything; namespaces, rules and links stay.

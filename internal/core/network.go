@@ -143,7 +143,7 @@ func (c *Core) Reconcile(ctx context.Context, n plan.Network, host plan.HostStat
 	if err != nil {
 		return nil, err
 	}
-	steps := plan.Diff(n, rules, o.Observed)
+	steps := plan.Diff(n, c.withFlows(n.Network, rules), o.Observed)
 	return steps, c.Apply(ctx, steps...)
 }
 
@@ -175,6 +175,7 @@ func (c *Core) EnsureIPTables(ctx context.Context, networks ...topology.Network)
 
 // Remove takes a network away, whatever of it is there. What has its names and is another's stays.
 func (c *Core) Remove(ctx context.Context, n topology.Network) error {
+	c.forgetFlows(n.ID)
 	steps := plan.Remove(n)
 	space, uplink := c.namespaceConflict(n), c.linkConflict(n)
 	taken, _, err := c.host.ObserveLink(n.Uplink())

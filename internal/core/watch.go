@@ -145,10 +145,17 @@ func (w *watch) network(ctx context.Context, n topology.Network) {
 		followed.Wait()
 		w.core.log.Debug("watch ended", "network", n.DisplayName(), "error", where.Close())
 	}()
+	remember := time.NewTimer(0)
+	defer remember.Stop()
+	if n.Policy.Connect.Off() {
+		remember.Stop()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-remember.C:
+			remember.Reset(w.core.rememberFlows(n, where))
 		case <-changed:
 			time.Sleep(settle)
 			w.bounded(ctx, "network "+n.DisplayName(), func(ctx context.Context) error { return w.repairer.RepairNetwork(ctx, n.ID) })

@@ -11,8 +11,9 @@ import (
 // Timeouts of connections that a gateway opened towards a server.
 const (
 	openingTimeout = "60s"
-	flowTimeout    = "1d" // without any segment of the gateway
-	closingTimeout = "60s"
+	flowTimeout    = "1d"   // without any segment of the gateway
+	closingTimeout = "300s" // of one that the gateway will send no more on, without any segment of it
+	resetTimeout   = "60s"
 	flowsSize      = 131072
 )
 
@@ -115,11 +116,10 @@ var (
 )
 
 func (c compiler) sets() []Set {
-	flow := []Type{IPv4Addr, InetService, IPv4Addr, InetService}
 	filled := func(name string, data Type, key ...Type) Set {
 		return Set{Family: NetDev, Name: name, Key: key, Data: data, Filled: true}
 	}
-	return []Set{
+	sets := []Set{
 		{Family: NetDev, Name: setGatewayIP, Key: []Type{IPv4Addr}, Elements: c.gatewayAddrs()},
 		{Family: NetDev, Name: setTCP, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.TCP)},
 		{Family: NetDev, Name: setUDP, Key: []Type{IPv4Addr, InetService}, Elements: c.tuples(policy.UDP)},
@@ -130,10 +130,18 @@ func (c compiler) sets() []Set {
 		filled(mapToTCP, IfaceIndex, tupleKey...), filled(mapToUDP, IfaceIndex, tupleKey...),
 		filled(mapPort, IfaceIndex, hopKey...), filled(mapWire, IfaceIndex, hopKey...), filled(setHeld, "", hopKey...),
 		filled(mapMAC, EtherAddr, IPv4Addr), filled(mapDevice, IfaceIndex, IPv4Addr),
+	}
+	return append(append(sets, FlowSets()...),
+		Set{Family: Inet, Name: SetHost, Key: []Type{IPv4Addr}, Filled: true},
+		Set{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}, Filled: true})
+}
+
+// FlowSets are the sets that rules fill: the connections that gateways opened.
+func FlowSets() []Set {
+	flow := []Type{IPv4Addr, InetService, IPv4Addr, InetService}
+	return []Set{
 		{Family: NetDev, Name: setFlows, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
 		{Family: NetDev, Name: setClosed, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
-		{Family: Inet, Name: SetHost, Key: []Type{IPv4Addr}, Filled: true},
-		{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}, Filled: true},
 	}
 }
 
@@ -243,7 +251,7 @@ func (c compiler) servers() []Rule {
 			// A gateway whose connection is reset says nothing more: without this rule the element would stay a day, and a
 			// server that resets all it accepts would fill the set.
 			Rule{ID: c.id("reply-reset"), Match: all(plainTCP, []Match{Resetting, known}),
-				Do: []Statement{Remember{flowFromServer, setClosed, closingTimeout}, Forget{flowFromServer, setFlows}}, Verdict: toPort},
+				Do: []Statement{Remember{flowFromServer, setClosed, resetTimeout}, Forget{flowFromServer, setFlows}}, Verdict: toPort},
 			Rule{ID: c.id("reply"), Match: all(reply, []Match{known}), Verdict: toPort},
 			Rule{ID: c.id("reply-closing"), Match: all(reply, []Match{in(setClosed, flowFromServer...)}), Verdict: toPort})
 	}
@@ -324,6 +332,9 @@ func (c compiler) gateways() []Rule {
 	if c.policy.Mode == policy.ModeAudit {
 		rules = append(rules, Rule{ID: c.id("audit-answer"), Match: all(plainIP, []Match{is(IPProto, "tcp", "udp"), in(setGatewayIP, IPSrc)}), Verdict: toWire})
 	}
+	if c.hasUDP() {
+		rules = append(rules, Rule{ID: c.id("answer-unreachable"), Match: all(plainIP, []Match{PortUnreachable}), Verdict: toWire})
+	}
 	closed := c.refuse("closed-server")
 	closed.Match = append(closed.Match, IsNot{EtherDst, router})
 	return append(rules, c.toHeld(), closed,
@@ -360,14 +371,20 @@ func (c compiler) connect(router string, toWire Verdict) []Rule {
 	if !c.policy.Connect.Any {
 		opening = append(opening, is(TCPDst, portNumbers(c.policy.Connect.Ports)...))
 	}
+	rule := func(what string, shape, known Match, do ...Statement) Rule {
+		return Rule{ID: c.id(what), Match: all(plainTCP, []Match{shape, known}), Do: do, Verdict: toWire}
+	}
 	remember := func(set, timeout string) Statement { return Remember{flowFromGateway, set, timeout} }
+	forget := Forget{flowFromGateway, setFlows}
 	known, closing := in(setFlows, flowFromGateway...), in(setClosed, flowFromGateway...)
 	return []Rule{
 		{ID: c.id("connect"), Match: opening, Do: []Statement{remember(setFlows, openingTimeout)}, Verdict: toWire},
-		{ID: c.id("connect-close"), Match: all(plainTCP, []Match{Closing, known}),
-			Do: []Statement{remember(setClosed, closingTimeout), Forget{flowFromGateway, setFlows}}, Verdict: toWire},
-		{ID: c.id("connected"), Match: all(plainTCP, []Match{NotOpening, known}), Do: []Statement{remember(setFlows, flowTimeout)}, Verdict: toWire},
-		{ID: c.id("connect-closing"), Match: all(plainTCP, []Match{NotOpening, closing}), Verdict: toWire},
+		rule("connect-reset", Resetting, known, remember(setClosed, resetTimeout), forget),
+		rule("connect-close", Closing, known, remember(setClosed, closingTimeout), forget),
+		rule("connected", NotOpening, known, remember(setFlows, flowTimeout)),
+		rule("connect-closing-reset", Resetting, closing),
+		// The server may go on sending for long: what the gateway acknowledges keeps the connection.
+		rule("connect-closing", NotOpening, closing, remember(setClosed, closingTimeout)),
 	}
 }
 

@@ -22,8 +22,8 @@ func CompileEndpoint(n topology.Network, e topology.Endpoint, f Features) Guard 
 func ChainName(e topology.Endpoint) string { return "in-" + e.Wire() }
 
 func (c compiler) elements(e topology.Endpoint) []GuardElement {
-	known := []GuardElement{{Set{Family: NetDev, Name: mapMAC, Key: []Type{IPv4Addr}, Data: EtherAddr}, Element{[]string{e.IP.String()}, e.MAC.String()}},
-		{Set{Family: NetDev, Name: mapDevice, Key: []Type{IPv4Addr}, Data: IfaceIndex}, Element{[]string{e.IP.String()}, e.Wire()}}}
+	known := []GuardElement{{Set{Family: NetDev, Name: mapMAC, Key: []Type{IPv4Addr}, Data: EtherAddr}, Element{Key: []string{e.IP.String()}, Data: e.MAC.String()}},
+		{Set{Family: NetDev, Name: mapDevice, Key: []Type{IPv4Addr}, Data: IfaceIndex}, Element{Key: []string{e.IP.String()}, Data: e.Wire()}}}
 	switch {
 	case e.Role == topology.RoleGateway:
 		here := GuardElement{Set{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}}, Element{Key: []string{e.IP.String()}}}

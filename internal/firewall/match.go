@@ -97,6 +97,8 @@ const (
 	Closing Shape = "tcp flags & (fin | rst) != 0x0"
 	// Resetting carries RST.
 	Resetting Shape = "tcp flags & rst != 0x0"
+	// PortUnreachable is the ICMP error about a UDP port that nobody listens on (RFC 792; RFC 1122, 4.1.3.1).
+	PortUnreachable Shape = "icmp type destination-unreachable icmp code port-unreachable"
 	// Unicast is addressed to one station: errors about other frames would be answers to nobody (RFC 1122, 3.2.2).
 	Unicast Shape = "meta pkttype { host, other }"
 	// EthernetARP is ARP for IPv4 over Ethernet (RFC 826), whose fields stand at fixed places.

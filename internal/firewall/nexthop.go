@@ -24,7 +24,7 @@ func (h NextHop) key() []string { return []string{h.MAC, h.IP.String()} }
 
 // in is the element of a map of next hops.
 func (h NextHop) in(name string) GuardElement {
-	return GuardElement{Set{Family: NetDev, Name: name, Key: hopKey, Data: IfaceIndex}, Element{h.key(), h.Device}}
+	return GuardElement{Set{Family: NetDev, Name: name, Key: hopKey, Data: IfaceIndex}, Element{Key: h.key(), Data: h.Device}}
 }
 
 // member is the element of a set of destinations.

@@ -96,10 +96,22 @@ type Set struct {
 type Element struct {
 	Key  []string
 	Data string
+	// Timeout is when it goes, of an element of a dynamic set: an nftables time, such as "60s".
+	Timeout string
 }
 
 // KeyText is the key as one word: its parts with " . " between them.
 func (e Element) KeyText() string { return strings.Join(e.Key, " . ") }
+
+// WithElements is the rule set with these elements, by the name of a set, besides its own.
+func (r Ruleset) WithElements(of map[string][]Element) Ruleset {
+	sets := slices.Clone(r.Sets)
+	for i, s := range sets {
+		sets[i].Elements = append(slices.Clone(s.Elements), of[s.Name]...)
+	}
+	r.Sets = sets
+	return r
+}
 
 // Guard is the firewall's part of one endpoint: its elements of the network's sets and, where each wire needs one,
 // its chain.

@@ -178,6 +178,9 @@ func (e Element) text() string {
 		parts[i] = quoteName(k)
 	}
 	key := strings.Join(parts, " . ")
+	if e.Timeout != "" {
+		key += " timeout " + e.Timeout
+	}
 	if e.Data == "" {
 		return key
 	}

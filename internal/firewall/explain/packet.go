@@ -85,6 +85,7 @@ func (p Packet) decodeIPv4(b []byte) {
 
 // decodeTransport reads ports and flags. Rules ask for the protocol before they ask for these.
 func (p Packet) decodeTransport(protocol byte, b []byte) {
+	p.Shapes[firewall.PortUnreachable] = protocol == 1 && len(b) >= 2 && b[0] == 3 && b[1] == 3
 	source, destination := firewall.TCPSrc, firewall.TCPDst
 	if protocol == 17 {
 		source, destination = firewall.UDPSrc, firewall.UDPDst

@@ -96,10 +96,13 @@ var sizes = map[firewall.Type]int{firewall.IPv4Addr: 4, firewall.EtherAddr: 6, f
 
 // keyText is the text of a key of the kernel's.
 func keyText(types []firewall.Type, b []byte, names map[int]string) string {
-	var parts []string
+	return strings.Join(keyParts(types, b, names), " . ")
+}
+
+func keyParts(types []firewall.Type, b []byte, names map[int]string) (parts []string) {
 	for _, t := range types {
 		if len(b) < sizes[t] {
-			return fmt.Sprintf("%x", b)
+			return append(parts, fmt.Sprintf("%x", b))
 		}
 		parts = append(parts, valueText(t, b, names))
 		next := sizes[t]
@@ -108,5 +111,5 @@ func keyText(types []firewall.Type, b []byte, names map[int]string) string {
 		}
 		b = b[min(next, len(b)):]
 	}
-	return strings.Join(parts, " . ")
+	return parts
 }
