@@ -26,17 +26,28 @@ func request(kind uint16, flags netlink.HeaderFlags, family byte, attributes []b
 // transaction sends messages that come into force together, or not at all. The kernel answers to the last one, or to
 // whichever fails.
 func (f *Firewall) transaction(messages ...netlink.Message) error {
+	messages[len(messages)-1].Header.Flags |= netlink.Acknowledge
+	return f.send(slices.Concat([]netlink.Message{bound(unix.NFNL_MSG_BATCH_BEGIN)}, messages,
+		[]netlink.Message{bound(unix.NFNL_MSG_BATCH_END)}))
+}
+
+// try has the kernel check the messages of a transaction. Without its end none of them comes into force.
+func (f *Firewall) try(messages ...netlink.Message) error {
+	messages[len(messages)-1].Header.Flags |= netlink.Acknowledge
+	return f.send(slices.Concat([]netlink.Message{bound(unix.NFNL_MSG_BATCH_BEGIN)}, messages))
+}
+
+// bound is the message that begins or ends a transaction.
+func bound(kind netlink.HeaderType) netlink.Message {
+	return netlink.Message{Header: netlink.Header{Type: kind, Flags: netlink.Request},
+		Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}}
+}
+
+func (f *Firewall) send(messages []netlink.Message) error {
 	conn, err := f.openDump()
 	if err != nil {
 		return err
 	}
-	end := func(kind netlink.HeaderType) netlink.Message {
-		return netlink.Message{Header: netlink.Header{Type: kind, Flags: netlink.Request},
-			Data: []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}}
-	}
-	messages[len(messages)-1].Header.Flags |= netlink.Acknowledge
-	messages = slices.Concat([]netlink.Message{end(unix.NFNL_MSG_BATCH_BEGIN)}, messages,
-		[]netlink.Message{end(unix.NFNL_MSG_BATCH_END)})
 	if _, err := conn.SendMessages(messages); err != nil {
 		return errors.Join(err, f.closeDump())
 	}

@@ -25,7 +25,7 @@ type Firewall struct {
 	ns   ns.Handle
 	mu   sync.Mutex // nftables.Conn collects messages until Flush
 	conn *nftables.Conn
-	dump *netlink.Conn // for dumps that the library does not know; nil until the first
+	dump *netlink.Conn // for requests that the library does not know; nil until the first
 }
 
 // Open connects to the nftables of a namespace.
@@ -88,8 +88,8 @@ func (f *Firewall) run(ctx context.Context, text string) error {
 	return err
 }
 
-// probe is a rule in a chain without a hook: it checks what the kernel can, and no packet meets it.
-const probe = "add table netdev mcpnet-probe\nadd chain netdev mcpnet-probe c\nadd rule netdev mcpnet-probe c %s\ndelete table netdev mcpnet-probe\n"
+// probe is a rule in a chain without a hook. The kernel checks it, and makes nothing.
+const probe = "add table netdev mcpnet-probe\nadd chain netdev mcpnet-probe c\nadd rule netdev mcpnet-probe c %s\n"
 
 // ErrNoForward says that the kernel cannot forward in ingress, without which a wire leads nowhere.
 var ErrNoForward = errors.New("this kernel has no nft_fwd_netdev (CONFIG_NFT_FWD_NETDEV): " +
@@ -97,7 +97,7 @@ var ErrNoForward = errors.New("this kernel has no nft_fwd_netdev (CONFIG_NFT_FWD
 
 // Features finds out what the kernel offers, and ErrNoForward where it lacks the minimum.
 func (f *Firewall) Features(ctx context.Context) (firewall.Features, error) {
-	if err := f.run(ctx, fmt.Sprintf(probe, "fwd to meta iif")); err != nil {
+	if _, err := f.ns.Run(ctx, fmt.Sprintf(probe, "fwd to meta iif"), "nft", "--check", "-f", "-"); err != nil {
 		return firewall.Features{}, fmt.Errorf("%w (%w)", ErrNoForward, err)
 	}
 	listed, err := f.listsPrefix(ctx)

@@ -70,8 +70,7 @@ func versionAtLeast(text string, least ...int) bool {
 	return slices.Compare(version, least) >= 0
 }
 
-// TakesPrefix finds out whether the kernel makes such a chain, with one that is gone in the same transaction: others
-// who probe at the same time neither see it nor take it away.
+// TakesPrefix finds out whether the kernel would make such a chain. It makes none.
 func (f *Firewall) TakesPrefix() (bool, error) {
 	const probes = "mcpnet-probe"
 	f.mu.Lock()
@@ -86,8 +85,7 @@ func (f *Firewall) TakesPrefix() (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		err = f.transaction(request(unix.NFT_MSG_NEWTABLE, netlink.Create, unix.NFPROTO_NETDEV, table), chain,
-			request(unix.NFT_MSG_DELTABLE, 0, unix.NFPROTO_NETDEV, table))
+		err = f.try(request(unix.NFT_MSG_NEWTABLE, netlink.Create, unix.NFPROTO_NETDEV, table), chain)
 		if err == nil {
 			return true, nil
 		}
