@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/nftables"
+
 	"github.com/mcpnet/mcpnet/internal/firewall"
 )
 
@@ -62,7 +64,7 @@ func hasPrefix(ids []string, prefix string) bool {
 func (f *Firewall) legacySets(bridge string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	sets, err := f.conn.GetSets(table(firewall.NetDev))
+	sets, err := whole(f, func() ([]*nftables.Set, error) { return f.conn.GetSets(table(firewall.NetDev)) })
 	if err != nil {
 		return ""
 	}

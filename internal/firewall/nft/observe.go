@@ -145,7 +145,9 @@ func (f *Firewall) SetHostAddrs(addrs []netip.Addr) error {
 }
 
 func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
-	listed, err := f.conn.ListChainsOfTableFamily(table(family).Family)
+	listed, err := whole(f, func() ([]*nftables.Chain, error) {
+		return f.conn.ListChainsOfTableFamily(table(family).Family)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list chains of %s: %w", family, err)
 	}
@@ -160,7 +162,7 @@ func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
 
 // rules reads the rules of one chain, or with chain "" all of a table in one dump, which the library does not know.
 func (f *Firewall) rules(state State, family firewall.Family, chain string) error {
-	messages, err := f.dumped(unix.NFT_MSG_GETRULE, family, chain)
+	messages, err := whole(f, func() ([]netlink.Message, error) { return f.dumped(unix.NFT_MSG_GETRULE, family, chain) })
 	if err != nil {
 		return fmt.Errorf("list rules of %s: %w", family, err)
 	}
@@ -287,7 +289,7 @@ func decodeCounterData(d *netlink.AttributeDecoder, counter *topology.Traffic) e
 
 // elementsOf lists a set. One that is missing is empty; the library passes on what the kernel said as text only.
 func (f *Firewall) elementsOf(s *nftables.Set) ([]nftables.SetElement, error) {
-	elements, err := f.conn.GetSetElements(s)
+	elements, err := whole(f, func() ([]nftables.SetElement, error) { return f.conn.GetSetElements(s) })
 	if err != nil && !strings.HasSuffix(err.Error(), unix.ENOENT.Error()) {
 		return nil, fmt.Errorf("list set %s: %w", s.Name, err)
 	}

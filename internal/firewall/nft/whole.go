@@ -1,0 +1,60 @@
+package nft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// dumpAttempts is how often a list is read that transactions change meanwhile, again and again.
+const dumpAttempts = 50
+
+// ErrChanging says that no list could be read between two changes of the rules.
+var ErrChanging = errors.New("the rules change all the time: try again")
+
+// whole reads a list until no transaction came in between. The kernel lists in parts, and leaves out what a change
+// moves from the next part into the one before. It marks such a list (NLM_F_DUMP_INTR), which the library does not
+// show; the number of the rules' generation tells the same.
+func whole[T any](f *Firewall, read func() ([]T, error)) (list []T, err error) {
+	for range dumpAttempts {
+		before, err := f.generation()
+		if err != nil {
+			return nil, err
+		}
+		list, err = read()
+		if err != nil {
+			return list, err
+		}
+		if after, err := f.generation(); err != nil || before == after {
+			return list, err
+		}
+	}
+	return nil, ErrChanging
+}
+
+// generation is the number of the namespace's last transaction (NFT_MSG_GETGEN).
+func (f *Firewall) generation() (uint32, error) {
+	conn, err := f.openDump()
+	if err != nil {
+		return 0, err
+	}
+	answers, err := conn.Execute(request(unix.NFT_MSG_GETGEN, 0, unix.AF_UNSPEC, nil))
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("generation of the rules: %w", err), f.closeDump())
+	}
+	for _, m := range answers {
+		attributes, err := netlink.UnmarshalAttributes(m.Data[nfgenHeader:])
+		if err != nil {
+			return 0, fmt.Errorf("generation of the rules: %w", err)
+		}
+		for _, a := range attributes {
+			if a.Type == unix.NFTA_GEN_ID && len(a.Data) == 4 {
+				return binary.BigEndian.Uint32(a.Data), nil
+			}
+		}
+	}
+	return 0, errors.New("generation of the rules: the kernel does not tell")
+}
