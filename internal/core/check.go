@@ -54,6 +54,11 @@ func (c *Core) checkWire(n topology.Network, e topology.Endpoint) (problems []st
 	if e.Role == topology.RoleGateway && wire.Master != n.Bridge {
 		problems = append(problems, fmt.Sprintf("wire %s is no port of bridge %s, as a gateway's is", e.Wire(), n.Bridge))
 	}
+	for _, s := range plan.MendWire(n, e, wire) {
+		if _, said := s.Action.(plan.Release); !said {
+			problems = append(problems, "missing: "+s.String())
+		}
+	}
 	missing, err := where.MissingRules(firewall.CompileEndpoint(n, e, c.features), wire.Index)
 	return append(problems, missing...), err
 }

@@ -254,8 +254,9 @@ func (c *Core) Leftovers() (found []Leftover, err error) {
 		if err != nil {
 			continue // it is being made or removed, or is no namespace
 		}
-		mark, ok := space.MarkOf(h, name)
-		note(name, mark, ok)
+		if found, ok, err := space.LinkIn(h, name); err == nil { // else it is the namespace of something else
+			note(name, found.Mark, ok && found.Mark.ID != "")
+		}
 		if err := h.Close(); err != nil {
 			return nil, err
 		}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/containernetworking/plugins/pkg/netlinksafe"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -24,7 +23,7 @@ import (
 // Links is the links of one network namespace.
 type Links struct {
 	ns      ns.Handle
-	handle  netlinksafe.Handle       // repeats dumps that a change interrupted
+	handle  *netlink.Handle
 	sockets map[int]*nl.SocketHandle // for requests that the library has no call for
 }
 
@@ -42,10 +41,10 @@ func Open(h ns.Handle) (*Links, error) {
 	return &Links{h, handle, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}}, nil
 }
 
-func open(h ns.Handle) (netlinksafe.Handle, error) {
-	handle, err := netlinksafe.NewHandleAt(socketsOf(h), unix.NETLINK_ROUTE)
+func open(h ns.Handle) (*netlink.Handle, error) {
+	handle, err := netlink.NewHandleAt(socketsOf(h), unix.NETLINK_ROUTE)
 	if err != nil {
-		return handle, fmt.Errorf("netlink: %w", err)
+		return nil, fmt.Errorf("netlink: %w", err)
 	}
 	return handle, nil
 }
@@ -75,11 +74,17 @@ type Link struct {
 	Alias  string
 	Type   string // "veth", "bridge", …
 	Group  uint32
-	Peer   int              // of a veth: the index of the other end, in its namespace
-	PeerNS int              // of a veth: the id of that namespace in this one, -1 for this one itself
-	Addrs  []netip.Prefix   // IPv4; only List fills it
-	In     topology.Traffic // what the namespace received
-	Out    topology.Traffic // what the namespace sent
+	Peer   int // of a veth: the index of the other end, in its namespace
+	PeerNS int // of a veth: the id of that namespace in this one, -1 for this one itself
+	NoARP  bool
+	// Settings are the kernel's for IPv4, IPv6 tells whether IPv6 is on, and Isolated whether it is a port of a bridge
+	// that does not speak with other ports. Find and List fill them.
+	Settings topology.Settings
+	IPv6     bool
+	Isolated bool
+	Addrs    []netip.Prefix   // IPv4; only List fills it
+	In       topology.Traffic // what the namespace received
+	Out      topology.Traffic // what the namespace sent
 }
 
 // Mark is whose the link is; ok is false for a link that is not mcpnet's.
@@ -90,14 +95,17 @@ var ErrNotFound = errors.New("no such link")
 
 // Find looks for a link by name.
 func (l *Links) Find(name string) (Link, error) {
-	found, err := l.handle.LinkByName(name)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
+	found, err := l.links(name)
+	if errors.Is(err, unix.ENODEV) {
 		return Link{}, fmt.Errorf("%s: %w", name, ErrNotFound)
+	}
+	if err == nil && len(found) != 1 {
+		err = fmt.Errorf("the kernel tells of %d links", len(found))
 	}
 	if err != nil {
 		return Link{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return describe(found), nil
+	return found[0], nil
 }
 
 // At looks for a link by index.
@@ -118,7 +126,7 @@ func (l *Links) AddrsOf(name string) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	listed, err := l.handle.AddrList(found, netlink.FAMILY_V4)
+	listed, err := l.addrsOf(found)
 	if err != nil {
 		return nil, fmt.Errorf("%s: addresses: %w", name, err)
 	}
@@ -129,9 +137,19 @@ func (l *Links) AddrsOf(name string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// addrsOf lists the IPv4 addresses of a link, or with nil of all.
+func (l *Links) addrsOf(found netlink.Link) ([]netlink.Addr, error) {
+	return whole(func() ([]netlink.Addr, error) { return l.handle.AddrList(found, netlink.FAMILY_V4) })
+}
+
+// routes lists the routes of the main table over a link, or with nil over all.
+func (l *Links) routes(over netlink.Link, family int) ([]netlink.Route, error) {
+	return whole(func() ([]netlink.Route, error) { return l.handle.RouteList(over, family) })
+}
+
 // List gives all links of the namespace.
 func (l *Links) List() ([]Link, error) {
-	listed, err := l.handle.LinkList()
+	out, err := l.links("")
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -139,9 +157,7 @@ func (l *Links) List() ([]Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Link, len(listed))
-	for i, found := range listed {
-		out[i] = describe(found)
+	for i := range out {
 		out[i].Addrs = addrs[out[i].Index]
 	}
 	return out, nil
@@ -149,7 +165,7 @@ func (l *Links) List() ([]Link, error) {
 
 // addrs gives the IPv4 addresses of all links, by index. Wires have none, so that they are few.
 func (l *Links) addrs() (map[int][]netip.Prefix, error) {
-	listed, err := l.handle.AddrList(nil, netlink.FAMILY_V4)
+	listed, err := l.addrsOf(nil)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -163,7 +179,8 @@ func (l *Links) addrs() (map[int][]netip.Prefix, error) {
 func describe(l netlink.Link) Link {
 	a := l.Attrs()
 	d := Link{Name: a.Name, Index: a.Index, Master: a.MasterIndex, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU,
-		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias, Type: l.Type(), Group: a.Group, Peer: a.ParentIndex, PeerNS: a.NetNsID}
+		MAC: topology.HardwareAddr(a.HardwareAddr), Alias: a.Alias, Type: l.Type(), Group: a.Group,
+		Peer: a.ParentIndex, PeerNS: a.NetNsID, NoARP: a.RawFlags&unix.IFF_NOARP != 0}
 	if s := a.Statistics; s != nil {
 		d.In, d.Out = topology.Traffic{Packets: s.RxPackets, Bytes: s.RxBytes}, topology.Traffic{Packets: s.TxPackets, Bytes: s.TxBytes}
 	}
@@ -202,16 +219,16 @@ func (l *Links) set(name, what string, do func(netlink.Link) error) error {
 // InUse finds an interface, other than the named ones, whose network overlaps the prefix, or to which a part of it is
 // routed. A wider route does not stand in the way, unless it is that of a network.
 func (l *Links) InUse(p netip.Prefix, except ...string) (string, error) {
-	addrs, err := l.handle.AddrList(nil, netlink.FAMILY_V4)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	addrs, err := l.addrsOf(nil)
+	if err != nil {
 		return "", fmt.Errorf("list addresses: %w", err)
 	}
 	used := map[int][]netip.Prefix{}
 	for _, a := range addrs {
 		used[a.LinkIndex] = append(used[a.LinkIndex], prefixOf(a.IPNet))
 	}
-	routes, err := l.handle.RouteList(nil, netlink.FAMILY_V4)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	routes, err := l.routes(nil, netlink.FAMILY_V4)
+	if err != nil {
 		return "", fmt.Errorf("list routes: %w", err)
 	}
 	for _, r := range routes {

@@ -128,7 +128,7 @@ func TestEnsureBridge(t *testing.T) {
 	}
 	found := s.find(t, b.Name)
 	want := link.Link{Name: b.Name, Index: found.Index, Up: true, MTU: 1400, MAC: found.MAC,
-		Alias: "mcpnet docker 4f2a9c1e c0ffee", Type: "bridge", PeerNS: -1}
+		Alias: "mcpnet docker 4f2a9c1e c0ffee", Type: "bridge", PeerNS: -1, Settings: topology.SettingsQuiet, IPv6: true}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
 	}
@@ -271,7 +271,7 @@ func TestInUse(t *testing.T) {
 	s.Run("ip", "addr", "add", "172.22.0.1/24", "dev", "still")
 	for prefix, want := range map[string]string{
 		"172.20.0.0/16": "", "172.20.5.0/24": "", // its own
-		"172.21.0.0/24": "other", "172.21.0.0/16": "other", "172.16.0.0/12": "other|still",
+		"172.21.0.0/24": "other", "172.21.0.0/16": "other", "172.16.0.0/12": "other|still|routed",
 		"10.1.2.0/24": "other", "10.1.3.0/24": "",
 		"127.0.0.0/8": "lo", "172.22.0.0/16": "still",
 		"10.8.0.0/16": "routed", "10.0.0.0/8": "other|routed", // a route to it, or to a part of it

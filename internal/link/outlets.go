@@ -24,12 +24,11 @@ func OutletsOf(container ns.Handle) (o Outlets, err error) {
 		return o, err
 	}
 	defer inside.Close()
-	links, err := inside.handle.LinkList()
+	links, err := inside.links("")
 	if err != nil {
 		return o, fmt.Errorf("list links: %w", err)
 	}
-	for _, found := range links {
-		l := describe(found)
+	for _, l := range links {
 		if mark, ok := inside.farMark(l); ok {
 			o.Endpoints = append(o.Endpoints, mark.ID)
 		} else if l.Up && l.Name != "lo" {

@@ -75,7 +75,7 @@ func routeOn(l netlink.Link, r topology.Route) *netlink.Route {
 // clear takes all addresses and routes of both families off a link.
 func (l *Links) clear(link netlink.Link) error {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		addrs, err := l.handle.AddrList(link, family)
+		addrs, err := whole(func() ([]netlink.Addr, error) { return l.handle.AddrList(link, family) })
 		if err != nil {
 			return fmt.Errorf("list addresses: %w", err)
 		}
@@ -84,7 +84,7 @@ func (l *Links) clear(link netlink.Link) error {
 				return fmt.Errorf("remove address %s: %w", a.IPNet, err)
 			}
 		}
-		routes, err := l.handle.RouteList(link, family)
+		routes, err := l.routes(link, family)
 		if err != nil {
 			return fmt.Errorf("list routes: %w", err)
 		}
@@ -134,7 +134,7 @@ func contains(addrs []netip.Prefix, a netip.Prefix) bool {
 }
 
 func (l *Links) missingRoutes(p Peer) (problems []string, err error) {
-	listed, err := l.handle.RouteList(nil, netlink.FAMILY_V4)
+	listed, err := l.routes(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}

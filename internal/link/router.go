@@ -27,14 +27,13 @@ func (l *Links) EnsureRouter(r Router) error {
 	if err := l.addRouter(r); err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
+	if err := errors.Join(l.mend(topology.Router, "veth", shape{mac: r.MAC, mtu: r.MTU, addr: r.Addr}),
+		l.mend(topology.RouterPort, "veth", shape{mtu: r.MTU})); err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
 	found, err := l.handle.LinkByName(topology.Router)
 	if err != nil {
 		return fmt.Errorf("router: %w", err)
-	}
-	if found.Attrs().HardwareAddr.String() != r.MAC.String() {
-		if err := l.handle.LinkSetHardwareAddr(found, net.HardwareAddr(r.MAC)); err != nil {
-			return fmt.Errorf("router: hardware address %s: %w", r.MAC, err)
-		}
 	}
 	if err := l.handle.LinkSetARPOff(found); err != nil {
 		return fmt.Errorf("router: no ARP: %w", err)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // IPv4 settings of a link (IPV4_DEVCONF_*, linux/ip.h). They go over netlink because a managed plugin's /proc/sys is
@@ -46,6 +48,11 @@ var routerSettings = []setting{
 var uplinkSettings = []setting{
 	{rpFilter, 0}, {forwarding, 1}, {arpIgnore, 8}, {proxyARP, 0}, {acceptRedirects, 0}, {sendRedirects, 0},
 	{sourceRoute, 0}, {arpAccept, 0}, {acceptLocal, 0}, {routeLocalnet, 0},
+}
+
+// kinds are the settings by their names. No link has two of them.
+var kinds = map[topology.Settings][]setting{
+	topology.SettingsQuiet: quietSettings, topology.SettingsRouter: routerSettings, topology.SettingsUplink: uplinkSettings,
 }
 
 // noIPv6Address is IN6_ADDR_GEN_MODE_NONE (linux/if_link.h): the link makes itself no link-local address.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/ns"
@@ -45,6 +46,34 @@ func Prepare(h ns.Handle) error {
 		return nil
 	})
 }
+
+// Prepared reports whether a network's namespace has its settings still. IPv6 may have been switched on for one of its
+// links alone.
+func (l *Links) Prepared(links ...Link) (holds bool, err error) {
+	if slices.ContainsFunc(links, func(l Link) bool { return l.IPv6 }) {
+		return false, nil
+	}
+	err = l.ns.Do(func() error {
+		for _, s := range networkSettings {
+			now, err := os.ReadFile(filepath.Join(sysctlRoots[0], s.key))
+			if errors.Is(err, os.ErrNotExist) {
+				continue // a kernel without IPv6
+			}
+			if err != nil {
+				return fmt.Errorf("network namespace: %w", err)
+			}
+			if strings.TrimSpace(string(now)) != s.value {
+				return nil
+			}
+		}
+		holds = true
+		return nil
+	})
+	return holds, err
+}
+
+// Prepare gives the namespace its settings again. To switch IPv6 off is to switch it off for all of its links.
+func (l *Links) Prepare() error { return Prepare(l.ns) }
 
 // writeSetting writes where it can. A kernel without IPv6 lacks its settings, and needs none.
 func writeSetting(key, value string) error {

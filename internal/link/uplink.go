@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -42,13 +43,27 @@ func (l *Links) EnsureUplink(u Uplink, host *Links, hostNS ns.Handle) error {
 	if err := l.addUplink(u, host, hostNS); err != nil {
 		return err
 	}
-	if err := host.finishUplink(u, u.Subnet.Masked(), u.Name, u.Inner, unix.RT_TABLE_MAIN); err != nil {
+	outer, inner := u.ends()
+	if err := host.finishUplink(u, outer); err != nil {
 		return fmt.Errorf("uplink %s, the host's end: %w", u.Name, err)
 	}
-	if err := l.finishUplink(u, anywhere, topology.UplinkPort, u.Outer, uplinkTable); err != nil {
+	if err := l.finishUplink(u, inner); err != nil {
 		return fmt.Errorf("uplink %s, the network's end: %w", u.Name, err)
 	}
 	return l.ensureUplinkRule()
+}
+
+// end is one end of an uplink.
+type end struct {
+	name       string
+	mac, other topology.HardwareAddr // its own, and that of the other end
+	dst        netip.Prefix          // where the route over it leads
+	table      int                   // of the route
+}
+
+func (u Uplink) ends() (outer, inner end) {
+	return end{u.Name, u.Outer, u.Inner, u.Subnet.Masked(), unix.RT_TABLE_MAIN},
+		end{topology.UplinkPort, u.Inner, u.Outer, anywhere, uplinkTable}
 }
 
 // addUplink makes the pair unless it is there. The host's end of a namespace that is gone may be left for a while: the
@@ -62,9 +77,9 @@ func (l *Links) addUplink(u Uplink, host *Links, hostNS ns.Handle) error {
 	if errors.Is(err, unix.EEXIST) {
 		outer, failed := host.Find(u.Name)
 		inner, missing := l.Find(topology.UplinkPort)
-		// A pair is made in one request: an end on the host without a mark is ours only if the other end is here.
-		ends := missing == nil && inner.EndsAt(outer)
-		if failed != nil || !outer.is(u.Mark) || (outer.Alias == "" && !ends) {
+		// A pair is made in one request: an end on the host without our mark is ours only if the other end is here.
+		ends := missing == nil && inner.EndsAt(outer) && (outer.Alias == "" || outer.MAC.String() == u.Outer.String())
+		if failed != nil || outer.Type != "veth" || (outer.Alias != u.Mark.String() && !ends) {
 			return fmt.Errorf("uplink: interface %s of the host %w", u.Name, ErrForeign)
 		}
 		if !errors.Is(missing, ErrNotFound) {
@@ -82,34 +97,32 @@ func (l *Links) addUplink(u Uplink, host *Links, hostNS ns.Handle) error {
 
 var anywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 
-// is reports whether a link has a mark. One that is not marked yet was made by a process that was killed.
-func (l Link) is(m topology.Mark) bool {
-	return l.Type == "veth" && (l.Alias == "" || l.Alias == m.String())
-}
-
 // finishUplink gives one end its settings, the other end's hardware address and the route that leads over it.
-func (l *Links) finishUplink(u Uplink, dst netip.Prefix, name string, other topology.HardwareAddr, table int) error {
-	if err := l.finish(name, "veth", u.Mark, uplinkSettings); err != nil {
+func (l *Links) finishUplink(u Uplink, e end) error {
+	if err := l.mend(e.name, "veth", shape{mac: e.mac, mtu: u.MTU}); err != nil {
 		return err
 	}
-	found, err := l.handle.LinkByName(name)
+	if err := l.finish(e.name, "veth", u.Mark, uplinkSettings); err != nil {
+		return err
+	}
+	found, err := l.handle.LinkByName(e.name)
 	if err != nil {
 		return err
 	}
 	index := found.Attrs().Index
 	if err := l.handle.NeighSet(&netlink.Neigh{LinkIndex: index, Family: netlink.FAMILY_V4,
 		State: netlink.NUD_PERMANENT,
-		IP:    NextHop.AsSlice(), HardwareAddr: net.HardwareAddr(other)}); err != nil {
+		IP:    NextHop.AsSlice(), HardwareAddr: net.HardwareAddr(e.other)}); err != nil {
 		return fmt.Errorf("neighbour %s: %w", NextHop, err)
 	}
-	route := &netlink.Route{LinkIndex: index, Dst: ipNet(dst), Gw: NextHop.AsSlice(), Table: table,
+	route := &netlink.Route{LinkIndex: index, Dst: ipNet(e.dst), Gw: NextHop.AsSlice(), Table: e.table,
 		Flags: int(netlink.FLAG_ONLINK)}
 	err = l.handle.RouteAdd(route)
 	if errors.Is(err, unix.EEXIST) {
-		err = l.takeRoute(u, route, dst)
+		err = l.takeRoute(u, route, e.dst)
 	}
 	if err != nil {
-		return fmt.Errorf("route %s: %w", dst, err)
+		return fmt.Errorf("route %s: %w", e.dst, err)
 	}
 	return nil
 }
@@ -147,38 +160,65 @@ func (l *Links) ensureUplinkRule() error {
 
 // UplinkHolds reports whether both ends are as EnsureUplink leaves them.
 func (l *Links) UplinkHolds(u Uplink, host *Links) (bool, error) {
-	outer, err := host.endHolds(u.Name, u.Subnet, unix.RT_TABLE_MAIN)
-	if err != nil || !outer {
-		return false, err
+	outer, inner := u.ends()
+	for _, side := range []struct {
+		links *Links
+		end   end
+	}{{host, outer}, {l, inner}} {
+		if holds, err := side.links.endHolds(u, side.end); err != nil || !holds {
+			return false, err
+		}
 	}
-	inner, err := l.endHolds(topology.UplinkPort, anywhere, uplinkTable)
-	if err != nil || !inner {
-		return false, err
-	}
-	rules, err := l.handle.RuleListFiltered(netlink.FAMILY_V4,
-		&netlink.Rule{Priority: uplinkPriority, Table: uplinkTable},
-		netlink.RT_FILTER_PRIORITY|netlink.RT_FILTER_TABLE)
+	rules, err := whole(func() ([]netlink.Rule, error) {
+		return l.handle.RuleListFiltered(netlink.FAMILY_V4, &netlink.Rule{Priority: uplinkPriority, Table: uplinkTable},
+			netlink.RT_FILTER_PRIORITY|netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return false, fmt.Errorf("uplink: routing rules: %w", err)
 	}
-	return len(rules) > 0, nil
+	return slices.ContainsFunc(rules, func(r netlink.Rule) bool { return r.Mark == topology.MarkPermitted && !r.Invert }), nil
 }
 
-func (l *Links) endHolds(name string, dst netip.Prefix, table int) (bool, error) {
-	found, err := l.Find(name)
-	if errors.Is(err, ErrNotFound) || (err == nil && !found.Up) {
+// endHolds looks at everything that finishUplink sets.
+func (l *Links) endHolds(u Uplink, e end) (bool, error) {
+	found, err := l.Find(e.name)
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return l.hasRoute(found.Index, dst, table)
+	addrs, err := l.AddrsOf(e.name)
+	if err != nil {
+		return false, err
+	}
+	if !found.Up || found.Type != "veth" || found.Master != 0 || found.MTU != u.MTU || found.Alias != u.Mark.String() ||
+		found.MAC.String() != e.mac.String() || found.Settings != topology.SettingsUplink || len(addrs) > 0 {
+		return false, nil
+	}
+	if knows, err := l.knows(found.Index, e.other); err != nil || !knows {
+		return false, err
+	}
+	return l.hasRoute(found.Index, e.dst, e.table)
+}
+
+// knows reports whether the next hop's hardware address is written down on a link.
+func (l *Links) knows(index int, mac topology.HardwareAddr) (bool, error) {
+	neighbours, err := whole(func() ([]netlink.Neigh, error) { return l.handle.NeighList(index, netlink.FAMILY_V4) })
+	if err != nil {
+		return false, fmt.Errorf("uplink: neighbours: %w", err)
+	}
+	return slices.ContainsFunc(neighbours, func(n netlink.Neigh) bool {
+		return n.IP.Equal(NextHop.AsSlice()) && n.State == netlink.NUD_PERMANENT && n.HardwareAddr.String() == mac.String()
+	}), nil
 }
 
 // hasRoute reports whether a route to a prefix leads over a link.
 func (l *Links) hasRoute(index int, dst netip.Prefix, table int) (bool, error) {
-	routes, err := l.handle.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: index, Table: table},
-		netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+	routes, err := whole(func() ([]netlink.Route, error) {
+		return l.handle.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: index, Table: table},
+			netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return false, fmt.Errorf("uplink: routes: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,19 +45,54 @@ func (l *Links) AddWire(w Wire, peers ns.Handle) (Link, error) {
 	return l.finishWire(w)
 }
 
-// finishWire gives a wire its group, its mark and its settings, or removes it.
+// finishWire gives a wire what it is made with, or removes it. What has its name and is no veth is not touched.
 func (l *Links) finishWire(w Wire) (Link, error) {
 	found, err := l.Find(w.Name)
+	if err == nil && found.Type != "veth" {
+		return Link{}, fmt.Errorf("wire %s (%s): %w", w.Name, found.Type, ErrForeign)
+	}
+	if err == nil {
+		err = l.dressWire(w, found)
+	}
+	if err != nil {
+		return Link{}, errors.Join(fmt.Errorf("wire %s: %w", w.Name, err), l.Delete(w.Name))
+	}
+	return found, nil
+}
+
+// dressWire sets what of a wire is not as it should be, its mark, and its settings.
+func (l *Links) dressWire(w Wire, found Link) (err error) {
+	if found.MAC.String() != w.MAC.String() {
+		err = l.set(w.Name, "hardware address", func(n netlink.Link) error {
+			return l.handle.LinkSetHardwareAddr(n, net.HardwareAddr(w.MAC))
+		})
+	}
+	if err == nil && found.MTU != w.MTU {
+		err = l.set(w.Name, "mtu", func(n netlink.Link) error { return l.handle.LinkSetMTU(n, w.MTU) })
+	}
 	if err == nil && found.Group != w.Group {
 		err = l.SetGroup(w.Name, w.Group)
 	}
 	if err == nil {
 		err = l.configure(found.Index, w.Mark.String(), quietSettings)
 	}
+	return err
+}
+
+// MendWire puts right what somebody set on a wire since it was made. A failure leaves it where it is: its container
+// runs.
+func (l *Links) MendWire(w Wire) error {
+	found, err := l.Find(w.Name)
 	if err != nil {
-		return Link{}, errors.Join(fmt.Errorf("wire %s: %w", w.Name, err), l.Delete(w.Name))
+		return err
 	}
-	return found, nil
+	if found.Type != "veth" {
+		return fmt.Errorf("wire %s (%s): %w", w.Name, found.Type, ErrForeign)
+	}
+	if err := l.dressWire(w, found); err != nil {
+		return fmt.Errorf("wire %s: %w", w.Name, err)
+	}
+	return l.set(w.Name, "no address", func(n netlink.Link) error { return l.dropAddrs(n, netip.Prefix{}) })
 }
 
 // SetGroup puts a link into an interface group, by which rules know its role.

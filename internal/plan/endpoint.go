@@ -39,10 +39,10 @@ func diffEndpoints(n Network, f firewall.Features, sets []firewall.Set, o Observ
 				index[wire.Name] = wire.Index
 			}
 		}
-		if len(made) == 0 && wire.Group != e.Group() {
-			steps = append(steps, Step{in, SetRole{e.Wire(), e.Role}})
+		if len(made) == 0 {
+			steps = append(steps, MendWire(n.Network, e.Endpoint, wire)...)
 		}
-		if e.Role == topology.RoleGateway && wire.Master != n.Bridge {
+		if e.Role == topology.RoleGateway && (wire.Master != n.Bridge || !wire.Isolated) {
 			steps = append(steps, Step{in, Enslave{e.Wire(), n.Bridge}})
 		}
 		if e.Joined && !wire.Up {
@@ -76,6 +76,28 @@ func makeWire(n topology.Network, e Endpoint, o Observed) (steps []Step, possibl
 		return nil, false
 	}
 	return []Step{{in, AddWire{n, e.Endpoint, e.Peer(), Host}}}, true
+}
+
+// MendWire gives the steps that put right what somebody set on a wire since it was made. A server's that is a port of
+// the bridge hears what gateways send to all: it leaves first.
+func MendWire(n topology.Network, e topology.Endpoint, wire Link) (steps []Step) {
+	in := InNetwork(n.Namespace())
+	if e.Role != topology.RoleGateway && wire.Master != "" {
+		steps = append(steps, Step{in, Release{e.Wire()}})
+	}
+	if !wire.isOf(n, e) {
+		steps = append(steps, Step{in, SetWire{n, e}})
+	}
+	if wire.Group != e.Group() {
+		steps = append(steps, Step{in, SetRole{e.Wire(), e.Role}})
+	}
+	return steps
+}
+
+// isOf reports whether a wire is as an endpoint's is made, wherever it leads.
+func (l Link) isOf(n topology.Network, e topology.Endpoint) bool {
+	return l.Mark.Owner == e.Owner && l.Mark.ID == e.ID && l.MTU == n.Policy.MTU && l.MAC == e.PortMAC().String() &&
+		l.Settings == topology.SettingsQuiet && len(l.Addrs) == 0
 }
 
 func note(wanted map[string]map[string]bool, e firewall.GuardElement) {

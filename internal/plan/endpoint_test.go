@@ -20,9 +20,9 @@ func TestAddEndpoint(t *testing.T) {
 		e.Joined = false
 		fmt.Fprintf(&b, "# %s\n%s", e.Role, printed(plan.AddEndpoint(n.Network, e, prefixed,
 			plan.Observed{Exists: true})))
-		there := plan.Observed{Exists: true, Links: map[string]plan.Link{e.Wire(): {Name: e.Wire(), Index: 7,
-			Group: e.Group(),
-			Mark:  topology.Mark{Owner: e.Owner, ID: e.ID}}}}
+		wire := wireOf(n.Network, e)
+		wire.Index = 7
+		there := plan.Observed{Exists: true, Links: map[string]plan.Link{e.Wire(): wire}}
 		fmt.Fprintf(&b, "# %s, its wire is there\n%s", e.Role, printed(plan.AddEndpoint(n.Network, e, prefixed, there)))
 	}
 	golden.Check(t, *update, "add-endpoint.txt", b.String())

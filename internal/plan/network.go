@@ -35,7 +35,10 @@ func Skeleton(n topology.Network, rules firewall.Ruleset, o Observed) (steps []S
 	case !o.Exists:
 		add(CreateNamespace{n})
 	default:
-		if bridge := o.Links[n.Bridge]; !bridge.Up || bridge.Type != "bridge" {
+		if !o.Prepared {
+			add(Prepare{})
+		}
+		if !o.holdsBridge(n) {
 			add(EnsureBridge{n})
 		}
 		if routerGone {
@@ -48,9 +51,22 @@ func Skeleton(n topology.Network, rules firewall.Ruleset, o Observed) (steps []S
 	return steps
 }
 
+func (o Observed) holdsBridge(n topology.Network) bool {
+	bridge := o.Links[n.Bridge]
+	return bridge.Type == "bridge" && bridge.Up && bridge.isFor(n, topology.SettingsQuiet) && len(bridge.Addrs) == 0
+}
+
 func (o Observed) holdsRouter(n topology.Network) bool {
 	router, port := o.Links[topology.Router], o.Links[topology.RouterPort]
-	return router.Up && port.Up && router.MAC == n.RouterMAC().String() && slices.Contains(router.Addrs, n.RouterPrefix())
+	return router.Up && router.isFor(n, topology.SettingsRouter) && router.NoARP && router.MAC == n.RouterMAC().String() &&
+		slices.Equal(router.Addrs, []netip.Prefix{n.RouterPrefix()}) &&
+		port.Up && port.isFor(n, topology.SettingsQuiet) && len(port.Addrs) == 0
+}
+
+// isFor reports whether a link is as those that a network's endpoints have in common are made, but for what each has
+// alone.
+func (l Link) isFor(n topology.Network, settings topology.Settings) bool {
+	return l.Mark.Owner == n.Owner && l.Mark.ID == n.ID && l.Master == "" && l.MTU == n.Policy.MTU && l.Settings == settings
 }
 
 // holds reports whether every chain is there with its rules, and every set of the policy with its elements.
@@ -137,7 +153,7 @@ func (h HostState) WithoutRules(r firewall.Ruleset) HostState {
 // Remove gives the steps that take a network away. Its namespace goes first: what stands on the host alone opens
 // nothing.
 func Remove(n topology.Network) []Step {
-	steps := []Step{{InNetwork(n.Namespace()), RemoveNamespace{}}}
+	steps := []Step{{InNetwork(n.Namespace()), RemoveNamespace{n}}}
 	if n.HasUplink() {
 		steps = append(steps, removeUplink(n)...)
 	}

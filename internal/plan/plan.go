@@ -34,7 +34,9 @@ type Endpoint struct {
 type Observed struct {
 	// Exists reports whether the network's namespace is there. All but Host is of that namespace.
 	Exists bool
-	Links  map[string]Link
+	// Prepared reports whether the namespace has its settings.
+	Prepared bool
+	Links    map[string]Link
 	// Chains gives the rule ids of each chain of ours in order.
 	Chains map[firewall.Family]map[string][]string
 	// Elements gives what each set holds: the data of each key.
@@ -68,6 +70,10 @@ type Link struct {
 	Mark   topology.Mark  // zero: not mcpnet's
 	Addrs  []netip.Prefix // IPv4
 	Index  int
+	// Settings are the kernel's for IPv4. NoARP tells that it resolves no neighbour, Isolated that it is a port which does
+	// not speak with other ports.
+	Settings        topology.Settings
+	NoARP, Isolated bool
 	// In and Out count what the link received and sent.
 	In, Out topology.Traffic
 }

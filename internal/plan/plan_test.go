@@ -71,7 +71,7 @@ func bare() plan.Observed {
 // settled is a kernel that holds everything desired.
 func settled(n plan.Network, f firewall.Features) plan.Observed {
 	o := bare()
-	o.Exists, o.Links, o.Uplink = true, map[string]plan.Link{}, n.HasUplink()
+	o.Exists, o.Prepared, o.Links, o.Uplink = true, true, map[string]plan.Link{}, n.HasUplink()
 	o.Chains, o.Elements = map[firewall.Family]map[string][]string{}, map[string]map[string]string{}
 	rules := firewall.CompileNetwork(n.Network, f)
 	hold(o.Chains, rules.Chains...)
@@ -82,11 +82,13 @@ func settled(n plan.Network, f firewall.Features) plan.Observed {
 		}
 	}
 	mark := topology.Mark{Owner: n.Owner, ID: n.ID, Store: "c0ffee"}
-	o.Links[n.Bridge] = plan.Link{Name: n.Bridge, Type: "bridge", Up: true, Mark: mark}
+	o.Links[n.Bridge] = plan.Link{Name: n.Bridge, Type: "bridge", Up: true, Mark: mark, MTU: n.Policy.MTU,
+		Settings: topology.SettingsQuiet}
 	o.Links[topology.Router] = plan.Link{Name: topology.Router, Type: "veth", Up: true, MAC: n.RouterMAC().String(),
-		Mark:  mark,
+		Mark: mark, MTU: n.Policy.MTU, Settings: topology.SettingsRouter, NoARP: true,
 		Addrs: []netip.Prefix{n.RouterPrefix()}}
-	o.Links[topology.RouterPort] = plan.Link{Name: topology.RouterPort, Type: "veth", Up: true, Mark: mark}
+	o.Links[topology.RouterPort] = plan.Link{Name: topology.RouterPort, Type: "veth", Up: true, Mark: mark,
+		MTU: n.Policy.MTU, Settings: topology.SettingsQuiet}
 	for i, e := range n.Endpoints {
 		settle(o, n, e, f, 10+i)
 	}
@@ -108,12 +110,18 @@ func settle(o plan.Observed, n plan.Network, e plan.Endpoint, f firewall.Feature
 	for _, element := range g.Elements {
 		o.Elements[element.Set.Name][element.KeyText()] = element.Data
 	}
-	l := plan.Link{Name: e.Wire(), Type: "veth", Up: e.Joined, Group: e.Group(), Index: index,
-		Mark: topology.Mark{Owner: e.Owner, ID: e.ID, Store: "c0ffee"}}
+	l := wireOf(n.Network, e)
+	l.Up, l.Index = e.Joined, index
 	if e.Role == topology.RoleGateway {
-		l.Master = n.Bridge
+		l.Master, l.Isolated = n.Bridge, true
 	}
 	o.Links[l.Name] = l
+}
+
+// wireOf is an endpoint's wire as it is made.
+func wireOf(n topology.Network, e plan.Endpoint) plan.Link {
+	return plan.Link{Name: e.Wire(), Type: "veth", Group: e.Group(), MTU: n.Policy.MTU, MAC: e.PortMAC().String(),
+		Settings: topology.SettingsQuiet, Mark: topology.Mark{Owner: e.Owner, ID: e.ID, Store: "c0ffee"}}
 }
 
 func hold(held map[firewall.Family]map[string][]string, chains ...firewall.Chain) {
@@ -189,6 +197,25 @@ var spoiled = map[string]func(n *plan.Network, o *plan.Observed){
 	},
 	"router-hardware": func(_ *plan.Network, o *plan.Observed) {
 		change(o.Links, topology.Router, func(l *plan.Link) { l.MAC = "" })
+	},
+	"namespace-settings": func(_ *plan.Network, o *plan.Observed) { o.Prepared = false },
+	"bridge-changed": func(_ *plan.Network, o *plan.Observed) {
+		change(o.Links, "mcp-secure", func(l *plan.Link) { l.Settings = topology.SettingsOther })
+	},
+	"router-arp": func(_ *plan.Network, o *plan.Observed) {
+		change(o.Links, topology.Router, func(l *plan.Link) { l.NoARP = false })
+	},
+	"server-on-bridge": func(n *plan.Network, o *plan.Observed) {
+		change(o.Links, n.Endpoints[serverA].Wire(), func(l *plan.Link) { l.Master = "mcp-secure" })
+	},
+	"candidate-on-bridge": func(n *plan.Network, o *plan.Observed) {
+		change(o.Links, n.Endpoints[candidate].Wire(), func(l *plan.Link) { l.Master = "mcp-secure" })
+	},
+	"port-not-isolated": func(n *plan.Network, o *plan.Observed) {
+		change(o.Links, n.Endpoints[gateway].Wire(), func(l *plan.Link) { l.Isolated = false })
+	},
+	"wire-changed": func(n *plan.Network, o *plan.Observed) {
+		change(o.Links, n.Endpoints[serverA].Wire(), func(l *plan.Link) { l.Settings = topology.SettingsRouter })
 	},
 	"bridge-lost": func(n *plan.Network, o *plan.Observed) {
 		delete(o.Links, "mcp-secure")
@@ -490,5 +517,38 @@ func TestLost(t *testing.T) {
 	o.Host.Links[b.LegacyWire()] = plan.Link{Name: b.LegacyWire(), Mark: topology.Mark{Owner: b.Owner, ID: "another"}}
 	if got := plan.Lost(n, o); len(got) != 1 || got[0].ID != "b" {
 		t.Errorf("lost %v, want the one whose wire is not on the host either", got)
+	}
+}
+
+// TestSettingsAreCompared: each single thing that a link is made with is noticed when it is another.
+func TestSettingsAreCompared(t *testing.T) {
+	n := desired(t, nil)
+	rules := firewall.CompileNetwork(n.Network, prefixed)
+	all := []string{"mcp-secure", topology.Router, topology.RouterPort}
+	for _, e := range n.Endpoints {
+		all = append(all, e.Wire())
+	}
+	for what, spoil := range map[string]func(*plan.Link){
+		"mark":      func(l *plan.Link) { l.Mark.ID = "another" },
+		"owner":     func(l *plan.Link) { l.Mark.Owner = topology.OwnerCNI },
+		"mtu":       func(l *plan.Link) { l.MTU++ },
+		"settings":  func(l *plan.Link) { l.Settings = topology.SettingsUplink },
+		"addresses": func(l *plan.Link) { l.Addrs = append(l.Addrs, netip.MustParsePrefix("192.0.2.1/24")) },
+		"master":    func(l *plan.Link) { l.Master = "br0" },
+	} {
+		for _, name := range all {
+			o := settled(n, prefixed)
+			change(o.Links, name, spoil)
+			if len(plan.Diff(n, rules, o)) == 0 {
+				t.Errorf("%s of %s is not compared", what, name)
+			}
+		}
+	}
+	for _, e := range n.Endpoints {
+		o := settled(n, prefixed)
+		change(o.Links, e.Wire(), func(l *plan.Link) { l.MAC = "02:00:00:00:00:09" })
+		if len(plan.Diff(n, rules, o)) == 0 {
+			t.Errorf("hardware address of a %s's wire is not compared", e.Role)
+		}
 	}
 }

@@ -28,8 +28,10 @@ type Action interface {
 type (
 	// CreateNamespace makes and pins the network's namespace, with its settings, its bridge and its router.
 	CreateNamespace struct{ Network topology.Network }
-	// RemoveNamespace unpins it, and so ends everything in it.
-	RemoveNamespace struct{}
+	// RemoveNamespace unpins it, and so ends everything in it, unless it is another network's.
+	RemoveNamespace struct{ Network topology.Network }
+	// Prepare gives the namespace its settings again.
+	Prepare struct{}
 	// EnsureBridge makes or mends the bridge that holds gateways' ports.
 	EnsureBridge struct{ Network topology.Network }
 	// EnsureRouter makes or mends the router.
@@ -104,6 +106,13 @@ type (
 		Wire string
 		Role topology.Role
 	}
+	// SetWire puts right what somebody set on a wire.
+	SetWire struct {
+		Network  topology.Network
+		Endpoint topology.Endpoint
+	}
+	// Release makes a wire the port of nothing.
+	Release struct{ Wire string }
 	// Enslave makes a gateway's wire an isolated port of the bridge.
 	Enslave struct{ Wire, Bridge string }
 	// SetUp lets a link pass frames.
@@ -122,6 +131,7 @@ type (
 
 func (CreateNamespace) action()  {}
 func (RemoveNamespace) action()  {}
+func (Prepare) action()          {}
 func (EnsureBridge) action()     {}
 func (EnsureRouter) action()     {}
 func (LoadRules) action()        {}
@@ -140,6 +150,8 @@ func (ReturnWire) action()       {}
 func (SetPeer) action()          {}
 func (AddGuard) action()         {}
 func (SetRole) action()          {}
+func (SetWire) action()          {}
+func (Release) action()          {}
 func (Enslave) action()          {}
 func (SetUp) action()            {}
 func (SetDown) action()          {}
@@ -150,6 +162,7 @@ func (s CreateNamespace) String() string {
 	return fmt.Sprintf("create, with bridge %s and router %s, mtu %d", s.Network.Bridge, s.Network.RouterPrefix(), s.Network.Policy.MTU)
 }
 func (RemoveNamespace) String() string { return "remove, with everything in it" }
+func (Prepare) String() string         { return "settings of the namespace" }
 func (s EnsureBridge) String() string {
 	return fmt.Sprintf("bridge %s: mtu %d, up", s.Network.Bridge, s.Network.Policy.MTU)
 }
@@ -213,6 +226,10 @@ func (s AddGuard) String() string {
 	}
 	return fmt.Sprintf("wire %s: own addresses only", summary(names))
 }
+func (s SetWire) String() string {
+	return fmt.Sprintf("wire %s: hardware address %s, mtu %d, mark and settings", s.Endpoint.Wire(), s.Endpoint.PortMAC(), s.Network.Policy.MTU)
+}
+func (s Release) String() string    { return fmt.Sprintf("wire %s: port of nothing", s.Wire) }
 func (s SetRole) String() string    { return fmt.Sprintf("wire %s: role %s", s.Wire, s.Role) }
 func (s Enslave) String() string    { return fmt.Sprintf("wire %s: port of bridge %s", s.Wire, s.Bridge) }
 func (s SetUp) String() string      { return fmt.Sprintf("link %s: up", s.Link) }

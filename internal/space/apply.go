@@ -45,10 +45,16 @@ func (s *Space) Apply(ctx context.Context, action plan.Action, host *Space) erro
 
 func (s *Space) applyLink(action plan.Action) error {
 	switch a := action.(type) {
+	case plan.Prepare:
+		return s.Links.Prepare()
 	case plan.EnsureBridge:
 		return s.Links.EnsureBridge(s.bridge(a.Network))
 	case plan.EnsureRouter:
 		return s.Links.EnsureRouter(s.router(a.Network))
+	case plan.SetWire:
+		return s.Links.MendWire(s.wire(a.Network, a.Endpoint, ""))
+	case plan.Release:
+		return s.Links.Release(a.Wire)
 	case plan.Enslave:
 		return s.Links.Enslave(a.Wire, a.Bridge)
 	case plan.SetRole:
