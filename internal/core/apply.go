@@ -9,6 +9,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/space"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 // Apply does the steps in order and stops at the first that fails.
@@ -51,7 +52,7 @@ func (c *Core) do(ctx context.Context, s plan.Step) error {
 	case plan.CreateNamespace:
 		return c.config.Pins.Create(name, func(h ns.Handle) error { return space.Furnish(h, a.Network, c.config.Store) })
 	case plan.RemoveNamespace:
-		return errors.Join(c.forget(name), c.config.Pins.Remove(name))
+		return c.unpin(name, a.Network)
 	case plan.SetPeer:
 		path, _ := s.In.Container()
 		return space.In(path, func(h ns.Handle) error { return space.SetPeer(h, a) })
@@ -66,6 +67,23 @@ func (c *Core) do(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	return where.Apply(ctx, s.Action, c.host)
+}
+
+// unpin takes a network's namespace away. Whose it is is asked at the same moment: the name may be another's by then,
+// whose namespace stays.
+func (c *Core) unpin(name string, n topology.Network) error {
+	err := c.config.Pins.Remove(name, func(h ns.Handle) error {
+		mark, err := markIn(h, n)
+		if err == nil && !c.isOf(mark, n) {
+			err = c.foreignError(n, mark)
+		}
+		return err
+	})
+	if errors.Is(err, ErrForeign) {
+		c.log.Warn("of a network that is removed stays what is not its own", "network", n.DisplayName(), "name", name, "reason", err)
+		return nil
+	}
+	return errors.Join(c.forget(name), err)
 }
 
 // isRemoval reports whether an action is done where nothing is.

@@ -25,8 +25,10 @@ func (c *Core) Plan(ctx context.Context, networks []plan.Network, spares Spares)
 	for _, n := range networks {
 		rules := c.rules(n.Network)
 		o, err := c.observe(n.Network, rules, host)
-		if err != nil {
-			return nil, fmt.Errorf("network %s: %w", n.DisplayName(), err)
+		if err != nil { // it keeps nobody from what is to be done for the others
+			steps = append(steps, report.Step{Network: n.DisplayName(), Namespace: plan.InNetwork(n.Namespace()).String(),
+				Action: "nothing can be done: " + err.Error()})
+			continue
 		}
 		for _, s := range append(plan.Diff(n, rules, o.Observed), plan.Orphans(n, o.Observed, sparesOf(spares, n.ID))...) {
 			steps = append(steps, report.Step{Network: n.DisplayName(), Namespace: s.In.String(), Action: s.Action.String()})
@@ -84,7 +86,7 @@ func (c *Core) leftSteps(networks []plan.Network, spares Spares) (steps []plan.S
 	left, err := c.Leftovers()
 	for _, l := range left {
 		if !known[l.ID] && !spares(l.ID, "") {
-			n := topology.Network{ID: l.ID, Bridge: l.Bridge, Policy: policy.Defaults()}
+			n := topology.Network{ID: l.ID, Owner: c.config.Owner, Bridge: l.Bridge, Policy: policy.Defaults()}
 			steps = append(steps, plan.Remove(n)...)
 		}
 	}

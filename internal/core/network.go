@@ -177,21 +177,19 @@ func (c *Core) EnsureIPTables(ctx context.Context, networks ...topology.Network)
 func (c *Core) Remove(ctx context.Context, n topology.Network) error {
 	c.forgetFlows(n.ID)
 	steps := plan.Remove(n)
-	space, uplink := c.namespaceConflict(n), c.linkConflict(n)
+	uplink := c.linkConflict(n)
 	taken, _, err := c.host.ObserveLink(n.Uplink())
 	stays := func(s plan.Step) bool {
 		switch s.Action.(type) {
 		case plan.RemoveNamespace:
-			return space != ""
+			return false // whose it is is asked when it goes
 		case plan.DeleteLink:
 			return uplink != ""
 		}
 		return uplink != "" && taken.Mark.ID != "" // rules go by the uplink's name
 	}
-	for _, reason := range []string{space, uplink} {
-		if reason != "" {
-			c.log.Warn("of a network that is removed stays what is not its own", "network", n.DisplayName(), "name", n.Bridge, "reason", reason)
-		}
+	if uplink != "" {
+		c.log.Warn("of a network that is removed stays what is not its own", "network", n.DisplayName(), "name", n.Uplink(), "reason", uplink)
 	}
 	return errors.Join(err, c.ApplyAll(ctx, slices.DeleteFunc(steps, stays)...))
 }

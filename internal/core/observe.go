@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
+	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/space"
@@ -77,6 +78,16 @@ func (c *Core) foreignError(n topology.Network, mark topology.Mark) error {
 func ownerOf(n topology.Network, where *space.Space) (topology.Mark, error) {
 	for _, name := range ownerLinks(n) {
 		if found, _, err := where.ObserveLink(name); err != nil || found.Mark.ID != "" {
+			return found.Mark, err
+		}
+	}
+	return topology.Mark{}, nil
+}
+
+// markIn is ownerOf for a namespace that nothing works in. One that cannot be looked into is nobody's.
+func markIn(h ns.Handle, n topology.Network) (topology.Mark, error) {
+	for _, name := range ownerLinks(n) {
+		if found, _, err := space.LinkIn(h, name); err != nil || found.Mark.ID != "" {
 			return found.Mark, err
 		}
 	}

@@ -27,7 +27,7 @@ func TestRemoveBeneath(t *testing.T) {
 				check(t, unix.Mount("", dir, "none", unix.MS_PRIVATE|unix.MS_REC, ""))
 			}
 			check(t, unix.Mount("", dir, "none", unix.MS_SHARED|unix.MS_REC, ""))
-			check(t, p.Remove("a"))
+			check(t, p.Remove("a", nil))
 			if left := names(t, p); len(left) > 0 {
 				t.Errorf("left: %v", left)
 			}
@@ -35,7 +35,7 @@ func TestRemoveBeneath(t *testing.T) {
 				t.Errorf("the pin: %v", err)
 			}
 			check(t, p.Create("a", nothing))
-			check(t, p.Remove("a"))
+			check(t, p.Remove("a", nil))
 		})
 	}
 }

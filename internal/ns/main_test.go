@@ -48,7 +48,7 @@ func child(order []string) string {
 		pins = pins.As(order[4], order[5])
 	}
 	if kind == "remove" {
-		return outcome(pins.Remove(name))
+		return outcome(pins.Remove(name, nil))
 	}
 	err := pins.Create(name, func(ns.Handle) error {
 		if kind == "killed" {

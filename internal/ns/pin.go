@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,7 +64,17 @@ func (p Pins) Open(name string) (Handle, error) {
 	if err != nil {
 		return Handle{}, fmt.Errorf("network namespace %s: %w", p.Path(name), err)
 	}
-	return Open(p.Path(name))
+	h, err := Open(p.Path(name))
+	if err == nil && !isNetwork(h.FD()) {
+		err = errors.Join(fmt.Errorf("%s: %w by a namespace of another kind", p.Path(name), ErrPinTaken), h.Close())
+	}
+	return h, err
+}
+
+// isNetwork tells a network namespace from other kinds of them (ioctl_nsfs(2)).
+func isNetwork(fd int) bool {
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	return err == nil && kind == unix.CLONE_NEWNET
 }
 
 // Create makes a namespace, has equip furnish it, and pins it under the name. A process that is killed before the pin
@@ -113,8 +124,9 @@ func (p Pins) pin(namespace, name string) error {
 }
 
 // Remove unpins a namespace; it goes with its last user. One that is missing is no error, and what is neither a
-// namespace nor left by a killed process stays.
-func (p Pins) Remove(name string) error {
+// namespace nor left by a killed process stays. may, if set, is asked about a namespace before it goes, while nobody
+// else pins or unpins: an error of it is Remove's, and the namespace stays.
+func (p Pins) Remove(name string, may func(Handle) error) error {
 	unlock, err := p.lock()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -124,8 +136,14 @@ func (p Pins) Remove(name string) error {
 	}
 	defer unlock()
 	path := p.Path(name)
-	if found := look(path); found == missing || found == foreign {
+	found := look(path)
+	if found == missing || found == foreign {
 		return nil
+	}
+	if found == pinned && may != nil {
+		if err := p.ask(name, may); err != nil {
+			return err
+		}
 	}
 	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) &&
 		!errors.Is(err, unix.ENOENT) {
@@ -139,6 +157,14 @@ func (p Pins) Remove(name string) error {
 		return fmt.Errorf("unpin network namespace: %w", explain(err))
 	}
 	return nil
+}
+
+func (p Pins) ask(name string, may func(Handle) error) error {
+	h, err := p.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(may(h), h.Close())
 }
 
 // removeBeneath removes a pin that a mount of the directory hides: iproute2 mounts the directory on itself when it
@@ -178,10 +204,21 @@ func look(path string) occupant {
 	switch {
 	case !info.Mode().IsRegular() || info.Size() != 0:
 		return foreign
-	case unix.Statfs(path, &s) == nil && s.Type == unix.NSFS_MAGIC:
-		return pinned
+	case unix.Statfs(path, &s) != nil || s.Type != unix.NSFS_MAGIC:
+		return empty
+	case !isNetworkAt(path):
+		return foreign
 	}
-	return empty
+	return pinned
+}
+
+func isNetworkAt(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return isNetwork(int(file.Fd()))
 }
 
 // Names are the names of everything in the directory. Most of it may be others'.
@@ -231,17 +268,27 @@ func (p Pins) Prepare() error {
 	return nil
 }
 
+// Who holds the directory's lock does so for milliseconds. One that hangs must not make everybody hang.
+const (
+	lockTime  = 3 * time.Second
+	lockPause = time.Millisecond
+)
+
 // lock takes the directory's lock, which iproute2 takes too.
 func (p Pins) lock() (unlock func(), err error) {
 	dir, err := os.Open(p.dir)
 	if err != nil {
 		return nil, fmt.Errorf("network namespaces: %w", err)
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
-		dir.Close()
-		return nil, fmt.Errorf("%s: lock: %w", p.dir, err)
+	for began := time.Now(); ; time.Sleep(lockPause) {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { dir.Close() }, nil
+		}
+		if (!errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR)) || time.Since(began) > lockTime {
+			return nil, errors.Join(fmt.Errorf("%s: lock, which another process holds (flock): %w", p.dir, err), dir.Close())
+		}
 	}
-	return func() { dir.Close() }, nil
 }
 
 // share makes the directory a shared mount.

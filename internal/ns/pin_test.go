@@ -81,8 +81,8 @@ func TestPins(t *testing.T) {
 	if diff := cmp.Diff([]string{"a"}, names(t, p)); diff != "" {
 		t.Error(diff)
 	}
-	check(t, p.Remove("a"))
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
+	check(t, p.Remove("a", nil))
 	if _, err := p.Open("a"); !errors.Is(err, ns.ErrNoPin) || !strings.Contains(err.Error(), p.Path("a")) {
 		t.Errorf("open what is removed: %v", err)
 	}
@@ -100,9 +100,9 @@ func TestPinsNoDirectory(t *testing.T) {
 	if _, err := p.Open("a"); !errors.Is(err, ns.ErrNoPin) {
 		t.Errorf("open: %v", err)
 	}
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
 	check(t, p.Create("a", nothing))
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
 }
 
 // TestIPNetNS: ip-netns(8) shows a pin, works in it and removes it, and a namespace of its own opens here.
@@ -110,7 +110,7 @@ func TestIPNetNS(t *testing.T) {
 	host := testnet.New(t, "netns") // makes the directory, and removes what a killed test left of the prefix
 	p := ns.HostPins(testnet.Dir)
 	name := fmt.Sprintf("mcpt-%d-pinned", os.Getpid())
-	t.Cleanup(func() { check(t, p.Remove(name)) })
+	t.Cleanup(func() { check(t, p.Remove(name, nil)) })
 	check(t, p.Create(name, addBridge))
 	if got := host.Run("ip", "netns"); !strings.Contains(got, name) {
 		t.Errorf("ip netns does not show it:\n%s", got)
@@ -161,9 +161,9 @@ func TestKilled(t *testing.T) {
 	h, err := p.Open("a")
 	check(t, err)
 	check(t, h.Close())
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
 	leave()
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
 	if got := names(t, p); len(got) > 0 {
 		t.Errorf("left %v", got)
 	}
@@ -183,7 +183,7 @@ func TestTaken(t *testing.T) {
 			before, err := os.Lstat(p.Path("a"))
 			check(t, err)
 			refused(t, p, "a")
-			check(t, p.Remove("a"))
+			check(t, p.Remove("a", nil))
 			after, err := os.Lstat(p.Path("a"))
 			if err != nil || before.Mode() != after.Mode() || before.Size() != after.Size() ||
 				!before.ModTime().Equal(after.ModTime()) {
@@ -206,7 +206,7 @@ func TestTakenNamespace(t *testing.T) {
 	if after, err := ns.Inode(p.Path("a")); err != nil || before != after {
 		t.Errorf("another namespace is in its place (%d, not %d; %v)", after, before, err)
 	}
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
 	if _, err := os.Lstat(p.Path("a")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("still there after one removal: %v", err)
 	}
@@ -240,7 +240,7 @@ func TestCreateBeside(t *testing.T) {
 	if got != 1 {
 		t.Errorf("%d of %d got the name", got, many)
 	}
-	check(t, p.Remove("a"))
+	check(t, p.Remove("a", nil))
 	if got := names(t, p); len(got) > 0 {
 		t.Errorf("left after one removal: %v", got)
 	}
@@ -346,8 +346,8 @@ func TestWatch(t *testing.T) {
 	go func() { ended <- p.Watch(ctx, func() { seen <- struct{}{} }) }()
 	waitForWatch(t, p, seen)
 	expect(t, seen, "a namespace", func() error { return p.Create("a", nothing) })
-	expect(t, seen, "its removal", func() error { return p.Remove("a") })
-	expect(t, seen, "the removal of an older one", func() error { return p.Remove("before") })
+	expect(t, seen, "its removal", func() error { return p.Remove("a", nil) })
+	expect(t, seen, "the removal of an older one", func() error { return p.Remove("before", nil) })
 	check(t, os.Chmod(p.Path("known"), 0o644))
 	select {
 	case <-seen:
@@ -420,7 +420,7 @@ func TestRemoveSparesWhoPinsMeanwhile(t *testing.T) {
 		var both sync.WaitGroup
 		var made atomic.Bool
 		both.Go(func() {
-			if err := pins.Remove("mcp-x"); err != nil {
+			if err := pins.Remove("mcp-x", nil); err != nil {
 				t.Errorf("remove: %v", err)
 			}
 		})
@@ -437,6 +437,79 @@ func TestRemoveSparesWhoPinsMeanwhile(t *testing.T) {
 		if err == nil {
 			check(t, h.Close())
 		}
-		check(t, pins.Remove("mcp-x"))
+		check(t, pins.Remove("mcp-x", nil))
+	}
+}
+
+// TestRemoveAsks: whose a namespace is is asked while nobody can give its name to another; one that is not to go stays.
+func TestRemoveAsks(t *testing.T) {
+	p, theirs := ns.HostPins(testnet.NewPins(t)), errors.New("theirs")
+	check(t, p.Create("a", addBridge))
+	before, err := ns.Inode(p.Path("a"))
+	check(t, err)
+	if err := p.Remove("a", func(ns.Handle) error { return theirs }); !errors.Is(err, theirs) {
+		t.Errorf("got %v", err)
+	}
+	if after, err := ns.Inode(p.Path("a")); err != nil || before != after {
+		t.Errorf("another namespace is in its place (%d, not %d; %v)", after, before, err)
+	}
+	made := make(chan error, 1)
+	check(t, p.Remove("a", func(h ns.Handle) error {
+		if asked, err := h.Inode(); err != nil || asked != before {
+			t.Errorf("asked about %d, not %d (%v)", asked, before, err)
+		}
+		go func() { made <- p.Create("b", nothing) }()
+		select {
+		case <-made:
+			t.Error("a name was given meanwhile")
+		case <-time.After(100 * time.Millisecond):
+		}
+		return nil
+	}))
+	check(t, <-made)
+	if got := names(t, p); len(got) != 1 || got[0] != "b" {
+		t.Errorf("left: %v", got)
+	}
+	check(t, p.Remove("b", nil))
+}
+
+// TestTakenOtherKind: a namespace that is no network's is taken for none, and stays.
+func TestTakenOtherKind(t *testing.T) {
+	p := ns.HostPins(testnet.NewPins(t))
+	check(t, p.Prepare())
+	check(t, os.WriteFile(p.Path("a"), nil, 0o600))
+	check(t, unix.Mount("/proc/self/ns/uts", p.Path("a"), "none", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(p.Path("a"), unix.MNT_DETACH) })
+	if _, err := p.Open("a"); !errors.Is(err, ns.ErrPinTaken) || !strings.Contains(err.Error(), p.Path("a")) {
+		t.Errorf("open: %v", err)
+	}
+	refused(t, p, "a")
+	check(t, p.Remove("a", nil))
+	var s unix.Statfs_t
+	if err := unix.Statfs(p.Path("a"), &s); err != nil || s.Type != unix.NSFS_MAGIC {
+		t.Errorf("it is gone: %v", err)
+	}
+}
+
+// TestLockHeld: who holds the directory's lock and hangs makes nobody hang.
+func TestLockHeld(t *testing.T) {
+	p := ns.HostPins(testnet.NewPins(t))
+	check(t, p.Prepare())
+	dir, err := os.Open(filepath.Dir(p.Path("a")))
+	check(t, err)
+	defer dir.Close()
+	check(t, unix.Flock(int(dir.Fd()), unix.LOCK_EX))
+	done := make(chan error, 2)
+	go func() { done <- p.Create("a", nothing) }()
+	go func() { done <- p.Remove("a", nil) }()
+	for range cap(done) {
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), dir.Name()) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("waits for the lock for ever")
+		}
 	}
 }

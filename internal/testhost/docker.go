@@ -31,6 +31,8 @@ type Docker struct {
 	Features func(firewall.Features) firewall.Features
 	// OnStep, if set, is called before and after every step.
 	OnStep func(plan.Step)
+	// Inspection, if set, is how often Watch compares everything without a reason.
+	Inspection time.Duration
 }
 
 // NetworkID is the id of the network that Docker.Network makes.
@@ -96,7 +98,7 @@ func takesPrefix(t *testing.T) bool {
 func (f *Docker) Config() resident.Config {
 	return resident.Config{StoreDir: f.Dir, NetNS: f.World.Host.Path(), Pins: ns.HostPins(f.World.Pins),
 		Owner: topology.OwnerDocker,
-		Log:   Log(f.T), Features: f.Features, OnStep: f.OnStep}
+		Log:   Log(f.T), Features: f.Features, OnStep: f.OnStep, Inspection: f.Inspection}
 }
 
 // Log writes into the log of the test.
@@ -230,5 +232,5 @@ func (f *Docker) RouterAddr() netip.Addr { return netip.MustParseAddr("172.20.0.
 // Unpin takes away the pin of a namespace, as `ip netns delete` does.
 func (f *Docker) Unpin(name string) {
 	f.T.Helper()
-	f.Check(ns.HostPins(f.World.Pins).Remove(name))
+	f.Check(ns.HostPins(f.World.Pins).Remove(name, nil))
 }

@@ -135,7 +135,7 @@ func gcGarbage(l *lab) {
 		l.NS.Run("ip", "link", "del", link)
 	}
 	for _, name := range []string{"mcp-docker", "mcp-other"} {
-		l.succeeds(ns.HostPins(l.Pins).Remove(name), "remove %s", name)
+		l.succeeds(ns.HostPins(l.Pins).Remove(name, nil), "remove %s", name)
 	}
 }
 

@@ -132,7 +132,7 @@ func pinGoes(l *lab) {
 func (l *lab) unpin() {
 	l.t.Helper()
 	for _, name := range l.pinned() {
-		if err := ns.HostPins(l.Pins).Remove(name); err != nil {
+		if err := ns.HostPins(l.Pins).Remove(name, nil); err != nil {
 			l.t.Fatalf("%v", err)
 		}
 	}
