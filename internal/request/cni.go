@@ -135,6 +135,10 @@ func (i CNIInterface) problems() (problems problem.List) {
 	if i.Bridge == "" {
 		problems = append(problems, UnusableResult(fmt.Sprintf("interface %s of the host is a port of no bridge",
 			i.Host)))
+	} else {
+		for _, p := range policy.BridgeProblems(i.Bridge) {
+			problems = append(problems, UnusableResult(fmt.Sprintf("its bridge %q: %s", i.Bridge, p.Reason)))
+		}
 	}
 	if len(i.Addrs) != 1 || !i.Addrs[0].Addr().Is4() {
 		problems = append(problems,
