@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -100,13 +101,15 @@ func (s *engineSync) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.endpoints(ctx, known, attachments); err != nil {
+	have, err := s.endpoints(ctx, known, attachments)
+	if err != nil {
 		return err
 	}
 	if err := s.evidence.Judge(ctx, attachments); err != nil {
 		return err
 	}
 	s.forgetNetworks(ctx, known, all)
+	s.forgetMissing(known, have)
 	if s.collected {
 		return nil
 	}
@@ -158,9 +161,9 @@ func (s *engineSync) rebuild(ctx context.Context, l docker.Network) (topology.Ne
 }
 
 // endpoints adopts endpoints that the store lacks, decides about candidates, and removes endpoints that the engine does
-// not know.
+// not know. It gives those that there were.
 func (s *engineSync) endpoints(ctx context.Context, known map[string]topology.Network,
-	attachments []docker.Attachment) error {
+	attachments []docker.Attachment) ([]topology.Endpoint, error) {
 	var adopt []topology.Endpoint
 	listed := map[string]docker.Attachment{}
 	for _, a := range attachments {
@@ -174,11 +177,11 @@ func (s *engineSync) endpoints(ctx context.Context, known map[string]topology.Ne
 		}
 	}
 	if err := s.engine.Adopt(ctx, adopt); err != nil {
-		return err
+		return nil, err
 	}
 	have, err := s.engine.Endpoints(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range have {
 		if a, ok := listed[p.ID]; ok {
@@ -191,7 +194,7 @@ func (s *engineSync) endpoints(ctx context.Context, known map[string]topology.Ne
 			s.log.Warn("endpoint", "error", err)
 		}
 	}
-	return nil
+	return have, nil
 }
 
 // decide makes a candidate a gateway when the engine's record shows that its address was asked for.
@@ -235,6 +238,14 @@ func (s *engineSync) orphaned(id string) bool {
 	}
 	delete(s.missing, id)
 	return true
+}
+
+// forgetMissing forgets since when objects are missing that are gone by themselves meanwhile.
+func (s *engineSync) forgetMissing(networks map[string]topology.Network, endpoints []topology.Endpoint) {
+	maps.DeleteFunc(s.missing, func(id string, _ time.Time) bool {
+		_, there := networks[id]
+		return !there && !slices.ContainsFunc(endpoints, func(p topology.Endpoint) bool { return p.ID == id })
+	})
 }
 
 func (s *engineSync) forget(ctx context.Context, p topology.Endpoint) error {
