@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/docker/go-plugins-helpers/network"
@@ -19,9 +20,10 @@ import (
 type driver struct {
 	log   *slog.Logger
 	ready chan struct{} // closed when engine or failure is set
-	// One of these is set before ready is closed.
+
+	mu      sync.Mutex // of what follows
 	engine  *resident.Front
-	failure error
+	failure error                       // why there is no engine yet
 	changed func()                      // wakes the engine sync
 	forget  func(endpoint string) error // removes the endpoint's attestation
 }
@@ -29,13 +31,34 @@ type driver struct {
 func newDriver(log *slog.Logger) *driver { return &driver{log: log, ready: make(chan struct{})} }
 
 func (d *driver) serve(e *resident.Front, changed func(), forget func(endpoint string) error) {
-	d.engine, d.changed, d.forget = e, changed, forget
-	close(d.ready)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.engine, d.failure, d.changed, d.forget = e, nil, changed, forget
+	d.answer()
 }
 
+// refuse answers every call with the reason why nothing works, until serve. If the plugin ended, the user would only
+// see a broken connection.
 func (d *driver) refuse(cause error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.failure = cause
-	close(d.ready)
+	d.answer()
+}
+
+// answer lets calls go on that wait.
+func (d *driver) answer() {
+	select {
+	case <-d.ready:
+	default:
+		close(d.ready)
+	}
+}
+
+func (d *driver) now() (*resident.Front, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.engine, d.failure
 }
 
 // call runs f in bounded time, once the plugin is ready.
@@ -47,10 +70,11 @@ func (d *driver) call(name string, f func(context.Context, *resident.Front) erro
 	case <-ctx.Done():
 		return errors.New("mcpnet: still bringing the networks up; try again")
 	}
-	if d.failure != nil {
-		return fmt.Errorf("mcpnet: %w", d.failure)
+	e, failure := d.now()
+	if failure != nil {
+		return fmt.Errorf("mcpnet: %w", failure)
 	}
-	if err := f(ctx, d.engine); err != nil {
+	if err := f(ctx, e); err != nil {
 		d.log.Warn(name, "error", err)
 		return fmt.Errorf("mcpnet: %w", err)
 	}

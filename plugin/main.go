@@ -104,9 +104,7 @@ func logLevel() slog.Level {
 // says. On SIGTERM it ends and leaves rules and links in place.
 func run(ctx context.Context, c config, log *slog.Logger) error {
 	if !c.managed {
-		if err := repairPerCall(ctx, c, log); err != nil {
-			return err
-		}
+		repairPerCall(ctx, c, log)
 	}
 	if c.dockerSocket == "" {
 		log.Info("mcpnet-plugin ready", "version", version.String(), "for", perCallOwners())
@@ -129,15 +127,17 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 	if err := c.pins().Prepare(); err != nil {
 		log.Warn("networks' namespaces", "error", err) // the first network is refused with it
 	}
-	e, err := resident.Open(ctx, resident.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns, Pins: c.pins(),
-		Owner: surface.Docker.Owner, Log: log})
-	if err != nil {
-		return waitRefusing(ctx, d, err)
+	var e *resident.Front
+	untilDone(ctx, log, func() (err error) {
+		if e, err = startDocker(ctx, c, log); err != nil {
+			d.refuse(err)
+		}
+		return err
+	})
+	if e == nil {
+		return ctx.Err()
 	}
 	defer e.Close()
-	if err := e.Start(ctx); err != nil {
-		return waitRefusing(ctx, d, err)
-	}
 	client, err := docker.Open(c.dockerSocket)
 	if err != nil {
 		return err
@@ -163,12 +163,18 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 	}
 }
 
-// waitRefusing answers every call with the reason why nothing works. If the plugin ended, the user would only see a
-// broken connection.
-func waitRefusing(ctx context.Context, d *driver, cause error) error {
-	d.refuse(cause)
-	<-ctx.Done()
-	return cause
+// startDocker opens the store of Docker's networks, and makes the kernel what it says. What keeps it from that may pass:
+// another plugin that has not ended yet, or the nft command.
+func startDocker(ctx context.Context, c config, log *slog.Logger) (*resident.Front, error) {
+	e, err := resident.Open(ctx, resident.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns, Pins: c.pins(),
+		Owner: surface.Docker.Owner, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Start(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
 }
 
 // callTime bounds every call. The engine holds the container's lock meanwhile, and does not bound it.
