@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
@@ -35,6 +36,8 @@ type Config struct {
 	OnStep func(plan.Step)
 	// Features, if set, changes what was found of the kernel: a test works as on an older one.
 	Features func(firewall.Features) firewall.Features
+	// Inspection, if set, is how often Watch compares everything without a reason: a test sees what a notification does.
+	Inspection time.Duration
 }
 
 // Core works on the networks of one store on one host.

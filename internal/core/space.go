@@ -36,6 +36,35 @@ func (c *Core) network(name string) (*space.Space, error) {
 	return s, nil
 }
 
+// Stale reports whether a namespace is open that is no network's any more: another process removed it, or somebody
+// unpinned it. While it is open it lives on, with everything in it.
+func (c *Core) Stale() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.stale()) > 0
+}
+
+// Prune closes those namespaces. Nobody may be working in them.
+func (c *Core) Prune() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var failed []error
+	for _, name := range c.stale() {
+		failed = append(failed, c.spaces[name].Close())
+		delete(c.spaces, name)
+	}
+	return errors.Join(failed...)
+}
+
+func (c *Core) stale() (names []string) {
+	for name, s := range c.spaces {
+		if inode, err := ns.Inode(c.config.Pins.Path(name)); err != nil || inode != s.Inode() {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // forget closes a network's namespace, which is to go.
 func (c *Core) forget(name string) error {
 	c.mu.Lock()

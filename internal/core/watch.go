@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -18,6 +19,8 @@ const (
 	mounting = 20 * time.Millisecond
 	// inspection is how often everything is compared without a reason: iptables-legacy tells nobody.
 	inspection = 10 * time.Second
+	// streamPause parts a stream of notifications that broke from the next one.
+	streamPause = 100 * time.Millisecond
 	// repairTime bounds one repair.
 	repairTime = 20 * time.Second
 )
@@ -41,7 +44,7 @@ func (c *Core) Watch(ctx context.Context, r Repairer, renew <-chan struct{}) {
 	defer w.follow(ctx, c.host, host).Wait()
 	w.wait.Go(func() { w.pins(ctx, pins) })
 	w.refresh(ctx)
-	tick := time.NewTicker(inspection)
+	tick := time.NewTicker(cmp.Or(c.config.Inspection, inspection))
 	defer tick.Stop()
 	for {
 		select {
@@ -171,8 +174,8 @@ func (w *watch) follow(ctx context.Context, where *space.Space, changed wake) *s
 			for ctx.Err() == nil {
 				if err := stream(ctx, changed.notify); err != nil && ctx.Err() == nil {
 					w.core.log.Warn("watch", "error", err)
-					changed.notify()
-					pause(ctx, time.Second)
+					pause(ctx, streamPause)
+					changed.notify() // nobody told what went missing meanwhile
 				}
 			}
 		})

@@ -81,6 +81,11 @@ func (f *Front) leave(n *network) {
 // Inspect looks at everything beside attachments, and holds the store alone only when there is something to do;
 // nobody else collects what killed processes left.
 func (f *Front) Inspect(ctx context.Context) error {
+	if f.core.Stale() {
+		if err := f.alone(ctx, func(*state) error { return f.core.Prune() }); err != nil {
+			return err
+		}
+	}
 	steps, err := f.Plan(ctx)
 	if err == nil && len(steps) == 0 {
 		return nil

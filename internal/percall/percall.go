@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/firewall"
@@ -37,6 +38,8 @@ type Config struct {
 	OnStep func(plan.Step)
 	// Features, if set, changes what was found of the kernel: a test works as on an older one.
 	Features func(firewall.Features) firewall.Features
+	// Inspection, if set, is how often Watch compares everything without a reason: a test sees what a notification does.
+	Inspection time.Duration
 }
 
 // Front works on the networks of one owner on one host.

@@ -36,6 +36,8 @@ type Config struct {
 	OnStep func(plan.Step)
 	// Features, if set, changes what was found of the kernel: a test works as on an older one.
 	Features func(firewall.Features) firewall.Features
+	// Inspection, if set, is how often Watch compares everything without a reason: a test sees what a notification does.
+	Inspection time.Duration
 }
 
 // Front holds the networks of one owner on one host.
@@ -92,7 +94,7 @@ func (f *Front) open(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	f.core, err = core.Open(core.Config{NetNS: c.NetNS, Pins: c.Pins, Owner: c.Owner, Store: identity, UniqueIDs: true, Log: f.log,
-		OnStep: c.OnStep, Features: c.Features})
+		OnStep: c.OnStep, Features: c.Features, Inspection: c.Inspection})
 	if err != nil {
 		return err
 	}
