@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
 )
 
@@ -87,7 +85,7 @@ func claiming(path string, f func(holder string) error) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	defer dir.Close()
-	if err := lockFile(dir, unix.LOCK_EX); err != nil {
+	if err := lockSoon(dir); err != nil {
 		return fmt.Errorf("store: lock %s: %w", dir.Name(), err)
 	}
 	holder, err := os.ReadFile(path)

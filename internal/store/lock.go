@@ -82,6 +82,25 @@ func wait(ctx context.Context, path string, how, create int) (*os.File, error) {
 	}
 }
 
+// Who holds a directory of claims does so for the time of one file. One that hangs must not make everybody hang.
+const (
+	claimTime  = 3 * time.Second
+	claimPause = time.Millisecond
+)
+
+// lockSoon takes the lock of a file that nobody holds for long.
+func lockSoon(f *os.File) error {
+	for began := time.Now(); ; time.Sleep(claimPause) {
+		err := lockFile(f, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if time.Since(began) > claimTime {
+			return ErrBusy
+		}
+	}
+}
+
 func lockFile(f *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
