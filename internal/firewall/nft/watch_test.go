@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcpnet/mcpnet/internal/firewall"
 )
 
 func TestWatch(t *testing.T) {
@@ -102,4 +104,56 @@ func handleOf(b *bench, id string) string {
 	}
 	b.t.Fatalf("no rule %s", id)
 	return ""
+}
+
+// TestWatchOverflow: where the kernel drops notifications, because nobody took them in time, anything may have happened,
+// and the watch goes on.
+func TestWatchOverflow(t *testing.T) {
+	b := newBench(t, firewall.Features{})
+	b.load()
+	calls, release := make(chan struct{}, 100), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.nft.Watch(ctx, func() { calls <- struct{}{}; <-release })
+	}()
+	called := func() bool {
+		select {
+		case <-calls:
+			return true
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	}
+	for range 100 { // until the watch has begun, and hangs in its first call
+		b.ns.Run("nft", "add", "rule", "inet", "mcpnet", "MCP-INPUT", "accept")
+		if called() {
+			break
+		}
+	}
+	var text strings.Builder
+	text.WriteString("add table inet others\nadd chain inet others c\n")
+	for range 20000 {
+		text.WriteString("add rule inet others c counter accept\n")
+	}
+	b.ns.RunInput(text.String(), "nft", "-f", "-")
+	close(release)
+	select {
+	case <-calls:
+	case <-time.After(time.Second):
+		t.Error("dropped notifications call nobody")
+	}
+	time.Sleep(100 * time.Millisecond)
+	for len(calls) > 0 {
+		<-calls
+	}
+	b.ns.Run("nft", "flush", "chain", "inet", "mcpnet", "MCP-FORWARD")
+	select {
+	case <-calls:
+	case err := <-ended:
+		t.Errorf("the watch ended: %v", err)
+	case <-time.After(time.Second):
+		t.Error("nothing is seen any more")
+	}
 }
