@@ -56,6 +56,7 @@ func (c *Core) Watch(ctx context.Context, r Repairer, renew <-chan struct{}) {
 		case <-renew:
 		case <-pins:
 			time.Sleep(mounting)
+			w.revive(ctx)
 		case <-tick.C:
 			w.bounded(ctx, "inspection", r.Inspect)
 		}
@@ -91,6 +92,19 @@ type watch struct {
 	repairer Repairer
 	watched  map[watchID]context.CancelFunc
 	wait     sync.WaitGroup
+}
+
+// revive repairs the networks whose namespace somebody unpinned.
+func (w *watch) revive(ctx context.Context) {
+	networks, err := w.repairer.Networks(ctx)
+	if err != nil {
+		return // refresh says so
+	}
+	for _, n := range networks {
+		if _, err := ns.Inode(w.core.config.Pins.Path(n.Namespace())); err != nil {
+			w.bounded(ctx, "network "+n.DisplayName(), func(ctx context.Context) error { return w.repairer.RepairNetwork(ctx, n.ID) })
+		}
+	}
 }
 
 // refresh watches the namespaces of networks that are new, and those that are gone no more.

@@ -14,6 +14,10 @@ import (
 // tests switch off besides.
 const noticed = 2 * time.Second
 
+// rest is how long the front goes on with what it was told of before, once nothing is left to do: it looks at iptables
+// last, and would find what comes next by that.
+const rest = 200 * time.Millisecond
+
 // TestEachWatch: each notification alone has what it tells of put back. Nothing is compared without a reason here.
 func TestEachWatch(t *testing.T) {
 	f := testhost.NewDocker(t)
@@ -66,10 +70,12 @@ func TestEachWatch(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	for _, fault := range faults {
 		settles(t, f, "before "+fault.what)
+		time.Sleep(rest)
 		fault.in.Run("sh", "-c", fault.do)
 		took := settles(t, f, fault.what)
 		t.Logf("%s: %v", fault.what, took)
 	}
+	time.Sleep(rest)
 	f.Unpin("mcp-secure")
 	settles(t, f, "a namespace that is unpinned")
 }
