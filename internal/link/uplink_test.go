@@ -162,3 +162,57 @@ func TestUplinkForeign(t *testing.T) {
 		})
 	}
 }
+
+// kindsOfLinks are links that the kernel makes without a partner elsewhere, by type.
+var kindsOfLinks = map[string]string{
+	"bridge": "type bridge", "veth": "type veth peer name x", "vlan": "link base type vlan id 7", "macvlan": "link base type macvlan",
+	"ipvlan": "link base type ipvlan", "vxlan": "type vxlan id 7 dstport 4789", "dummy": "type dummy", "ifb": "type ifb",
+	"bond": "type bond", "gre": "type gretap remote 192.0.2.1 local 192.0.2.2", "ipip": "type ipip remote 192.0.2.1 local 192.0.2.2",
+	"vrf": "type vrf table 7", "team": "type team", "wireguard": "type wireguard", "netkit": "type netkit peer name x",
+}
+
+// TestForeignKinds: a link of any type that has a name of ours and no mark is neither taken nor removed: the uplink's on
+// the host, and the bridge's, the router's and a wire's in the namespace.
+func TestForeignKinds(t *testing.T) {
+	in, other := open(t, "in"), open(t, "other")
+	in.AddBridge("base")
+	ensure := map[string]func() error{
+		"mcp-secure": func() error { return other.EnsureUplink(uplinkOf(), in.Links, in.handle) },
+		"mcp-uplink": func() error { return in.EnsureUplink(uplinkOf(), other.Links, other.handle) },
+		"mcp-other": func() error {
+			b := bridge()
+			b.Name = "mcp-other"
+			return in.EnsureBridge(b)
+		},
+		topology.Router: func() error { return in.EnsureRouter(routerOf()) },
+		wire().Name: func() error {
+			_, err := in.AddWire(wire(), other.handle)
+			return err
+		},
+	}
+	tried := 0
+	for kind, how := range kindsOfLinks {
+		for name, ensure := range ensure {
+			if kind == "bridge" && name == "mcp-other" || kind == "veth" && name != "mcp-secure" {
+				continue // that is what a killed process leaves
+			}
+			before, on, _ := strings.Cut(how, "type")
+			command := "link add " + before + "name " + name + " type" + on
+			if _, err := in.in.Output("ip", strings.Fields(command)...); err != nil {
+				continue // this kernel has no such links
+			}
+			tried++
+			found := in.find(t, name)
+			if err := ensure(); !errors.Is(err, link.ErrForeign) {
+				t.Errorf("%s %s: got %v", kind, name, err)
+			}
+			if diff := cmp.Diff(found, in.find(t, name)); diff != "" {
+				t.Errorf("%s %s:\n%s", kind, name, diff)
+			}
+			in.Run("ip", "link", "del", name)
+		}
+	}
+	if t.Logf("%d links were tried", tried); tried < 10 {
+		t.Errorf("%d links were made", tried)
+	}
+}

@@ -12,7 +12,7 @@ import (
 
 // noticed is how long a change may take that somebody is told of: well under the interval of inspections, which these
 // tests switch off besides.
-const noticed = 2 * time.Second
+const noticed = 5 * time.Second
 
 // rest is how long the front goes on with what it was told of before, once nothing is left to do: it looks at iptables
 // last, and would find what comes next by that.
