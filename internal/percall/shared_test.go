@@ -45,7 +45,7 @@ func (f *sharedFixture) open() (*percall.Front, error) {
 	return percall.Open(f.T.Context(), percall.Config{StoreDir: f.Dir, NetNS: f.World.Host.Path(),
 		Pins: ns.HostPins(f.World.Pins), Owner: f.owner,
 		OnForget: func(p topology.Endpoint) { f.forgotten = append(f.forgotten, p) }, Log: testhost.Log(f.T),
-		Features: f.Features, Inspection: f.Inspection})
+		Features: f.Features, Inspection: f.Inspection, OnStep: f.OnStep})
 }
 
 // space is the namespace of the network of sharedNetwork.

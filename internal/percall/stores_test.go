@@ -259,3 +259,26 @@ func descriptors(t *testing.T) int {
 	}
 	return len(open)
 }
+
+// TestSharedOrder: rules stand before a wire comes up: at an attachment, and where both are gone and are put back.
+func TestSharedOrder(t *testing.T) { onBothKernels(t, testSharedOrder) }
+
+func testSharedOrder(t *testing.T, f *sharedFixture) {
+	n := f.sharedNetwork(nil)
+	wires := map[string]netip.Addr{}
+	for id, ip := range map[string]string{"a": "172.21.240.1", "b": "172.21.240.2", "g": "172.21.0.100"} {
+		wires[topology.Endpoint{ID: id, Owner: f.owner}.Wire()] = netip.MustParseAddr(ip)
+	}
+	f.OnStep = testhost.RulesFirst(t, f.World, "mcp-secure", wires)
+	f.mustAttach(n, "a", "172.21.240.1", topology.RoleServer)
+	f.mustAttach(n, "g", "172.21.0.100", topology.RoleGateway)
+	f.mustAttach(n, "b", "172.21.240.2", topology.RoleServer)
+	f.OnStep = nil
+	for wire := range wires {
+		f.space().Run("ip", "link", "set", wire, "down")
+	}
+	f.space().Run("nft", "flush", "ruleset")
+	f.OnStep = testhost.RulesFirst(t, f.World, "mcp-secure", wires)
+	f.Check(f.call(func(e *percall.Front) error { _, err := e.Reconcile(t.Context()); return err }))
+	f.wantPlan()
+}
