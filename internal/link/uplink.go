@@ -192,8 +192,9 @@ func (l *Links) endHolds(u Uplink, e end) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !found.Up || found.Type != "veth" || found.Master != 0 || found.MTU != u.MTU || found.Alias != u.Mark.String() ||
-		found.MAC.String() != e.mac.String() || found.Settings != topology.SettingsUplink || len(addrs) > 0 {
+	mark, _ := found.Mark() // a store that was lost has left its own in it
+	if !found.Up || found.Type != "veth" || found.Master != 0 || found.MTU != u.MTU || mark.Owner != u.Mark.Owner ||
+		mark.ID != u.Mark.ID || found.MAC.String() != e.mac.String() || found.Settings != topology.SettingsUplink || len(addrs) > 0 {
 		return false, nil
 	}
 	if knows, err := l.knows(found.Index, e.other); err != nil || !knows {

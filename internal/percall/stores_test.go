@@ -77,6 +77,9 @@ func testSharedTwoStores(t *testing.T, f *sharedFixture) {
 	f.everything("net")
 	f.Reaches(a, "172.21.0.100/8080", true)
 	other.everything("net")
+	for began := time.Now(); unswept(f.State()) != before && time.Since(began) < 5*time.Second; {
+		time.Sleep(10 * time.Millisecond) // the kernel takes the links of a namespace away in its own time
+	}
 	testhost.Same(t, before, unswept(f.State()))
 	f.Reaches(a, "172.21.0.100/8080", true)
 }
