@@ -1,6 +1,7 @@
 package percall_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/percall"
+	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
@@ -284,4 +286,34 @@ func testSharedOrder(t *testing.T, f *sharedFixture) {
 	f.OnStep = testhost.RulesFirst(t, f.World, "mcp-secure", wires)
 	f.Check(f.call(func(e *percall.Front) error { _, err := e.Reconcile(t.Context()); return err }))
 	f.wantPlan()
+}
+
+// TestSharedPending: a change of the policy that ends between document and rules is not in force, and the next attachment
+// knows: the rules bear the same ids under both policies.
+func TestSharedPending(t *testing.T) {
+	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
+	n := f.sharedNetwork(map[string]string{policy.KeyEgress: "tcp/443"})
+	g := f.mustAttach(n, "g", "172.21.0.100", topology.RoleGateway)
+	testhost.Hello(f.World.Internet, 443)
+	testhost.Hello(f.World.Internet, 80)
+	f.Reaches(g, "198.51.100.2/443", true)
+	changed := f.sharedNetwork(map[string]string{policy.KeyEgress: "tcp/80"})
+	ctx, cancel := context.WithCancel(t.Context())
+	f.OnStep = func(s plan.Step) {
+		if _, loads := s.Action.(plan.LoadRules); loads {
+			cancel()
+		}
+	}
+	err := f.call(func(e *percall.Front) error {
+		_, _, err := e.Attach(ctx, changed, plan.Attachment{Sandbox: testnet.New(t, "a").Path(), Endpoint: topology.Endpoint{ID: "a",
+			IP: netip.MustParseAddr("172.21.240.1"), Role: topology.RoleServer, Container: "a", Interface: "eth0"}})
+		return err
+	})
+	if err == nil || ctx.Err() == nil {
+		t.Fatalf("it went through: %v", err)
+	}
+	f.OnStep = nil
+	f.mustAttach(changed, "b", "172.21.240.2", topology.RoleServer)
+	f.Reaches(g, "198.51.100.2/80", true)
+	f.Reaches(g, "198.51.100.2/443", false)
 }
