@@ -317,3 +317,14 @@ func TestSharedPending(t *testing.T) {
 	f.Reaches(g, "198.51.100.2/80", true)
 	f.Reaches(g, "198.51.100.2/443", false)
 }
+
+// TestSharedGatewayRoutes: a gateway has a default route where its network has egress, and the host forwards for it; it has
+// none where the network has none.
+func TestSharedGatewayRoutes(t *testing.T) {
+	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
+	f.World.Host.Sysctl("net.ipv4.ip_forward", "0")
+	testhost.Hello(f.World.Internet, 443)
+	inner := f.mustAttach(f.numbered("inner", 31, map[string]string{policy.KeyEgress: "off", policy.KeyBridge: "mcp-inner"}), "i", "172.31.0.100", topology.RoleGateway)
+	testhost.Unreachable(t, inner, "198.51.100.2/443")
+	f.Reaches(f.mustAttach(f.sharedNetwork(nil), "g", "172.21.0.100", topology.RoleGateway), "198.51.100.2/443", true)
+}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -69,6 +71,48 @@ func TestSuccessorBeforeTheEnd(t *testing.T) {
 		}
 		f.Settled()
 	}
+}
+
+// TestSuccessorMeanwhile: the successor comes just when its predecessor's link goes, and keeps all that leads to the address.
+func TestSuccessorMeanwhile(t *testing.T) {
+	testhost.OnBothKernels(t, func(t *testing.T, f *testhost.Docker) {
+		f.Network(testhost.OneGateway)
+		f.Close()
+		make := func(id string) error {
+			_, err := f.Front.CreateEndpoint(t.Context(), topology.Endpoint{ID: id, NetworkID: testhost.NetworkID,
+				IP: netip.MustParseAddr("172.20.240.1"), Role: topology.RoleServer})
+			return err
+		}
+		wire, came := topology.Endpoint{ID: "first", Owner: topology.OwnerDocker}.Wire(), false
+		f.OnStep = func(s plan.Step) {
+			if d, deletes := s.Action.(plan.DeleteLink); deletes && d.Name == wire && !came {
+				came = true
+				f.Check(make("second"))
+			}
+		}
+		f.Open()
+		f.Check(make("first"))
+		f.Check(f.Front.DeleteEndpoint(t.Context(), testhost.NetworkID, "first"))
+		if !came {
+			t.Fatal("no link was deleted")
+		}
+		f.Settled()
+	})
+}
+
+// TestLeave: a container that leaves has no way any more, before its endpoint is removed.
+func TestLeave(t *testing.T) {
+	f := testhost.NewDocker(t)
+	f.Network(testhost.OneGateway)
+	a, g := f.Container("a", "172.20.240.1", topology.RoleServer), f.Container("g", "172.20.0.100", topology.RoleGateway)
+	serve(t, g, 8080)
+	f.Reaches(a, "172.20.0.100/8080", true)
+	f.Check(f.Front.Leave(t.Context(), testhost.NetworkID, "a"))
+	if state := f.Endpoint("a").State; state != report.StateDown {
+		t.Errorf("state %s", state)
+	}
+	testhost.Silent(t, a, "172.20.0.100/8080")
+	f.Settled()
 }
 
 func testAsync(f func() error) chan error {

@@ -36,6 +36,7 @@ func TestSettingsAreCompared(t *testing.T) {
 		{inside, "net.ipv4.conf.mcp-uplink.rp_filter=1", ""},
 		{inside, "net.ipv4.conf.mcp-uplink.forwarding=0", ""},
 		{host, "net.ipv4.conf.mcp-secure.forwarding=0", ""},
+		{host, "net.ipv4.ip_forward=0", ""},
 		{inside, "net.ipv4.conf.all.rp_filter=2", ""},
 		{inside, "net.ipv4.conf.all.proxy_arp=1", ""},
 		{inside, "net.ipv4.conf.all.route_localnet=1", ""},
