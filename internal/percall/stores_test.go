@@ -326,5 +326,8 @@ func TestSharedGatewayRoutes(t *testing.T) {
 	testhost.Hello(f.World.Internet, 443)
 	inner := f.mustAttach(f.numbered("inner", 31, map[string]string{policy.KeyEgress: "off", policy.KeyBridge: "mcp-inner"}), "i", "172.31.0.100", topology.RoleGateway)
 	testhost.Unreachable(t, inner, "198.51.100.2/443")
+	if routes := inner.Run("ip", "route"); strings.Contains(routes, "default") {
+		t.Errorf("a gateway without egress has a default route: %s", routes)
+	}
 	f.Reaches(f.mustAttach(f.sharedNetwork(nil), "g", "172.21.0.100", topology.RoleGateway), "198.51.100.2/443", true)
 }
