@@ -1,0 +1,206 @@
+package admission
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// hostPath is a place of the host that is a way out of the network for a container in which it is mounted. Whether it is
+// mounted read-only does not matter: a socket answers all the same, and what may be read holds keys and other
+// containers' files.
+type hostPath struct {
+	path string
+	tree bool // what lies below is one, too
+	why  string
+}
+
+// hostPaths is the table of such places. A mount that holds one of them is a way out as well, so "/" stands for all.
+// Below a place that is no tree, engines keep what they mount into every container.
+var hostPaths = []hostPath{
+	{"/proc", true, "the host's processes"},
+	{"/sys", true, "the host's kernel settings"},
+	{"/dev", false, "the host's devices"},
+	{"/boot", true, "the host's kernel"},
+
+	{"/run", false, "sockets of the host's services"},
+	{"/run/dbus", true, "the host's D-Bus, through which systemd obeys root"},
+	{"/run/systemd", true, "sockets of the host's systemd"},
+	{"/run/user", false, "sockets of the host's users"},
+	{"/run/netns", true, "the host's network namespaces"},
+	{"/run/mcpnet", true, "what mcpnet knows of containers"},
+	{"/run/docker", true, "sockets of Docker and its plugins"},
+	{"/run/containerd", false, "containerd's socket"},
+	{"/run/podman", true, "Podman's socket"},
+	{"/run/crio", false, "CRI-O's socket"},
+	{"/run/k3s", false, "k3s's sockets"},
+	{"/run/libvirt", true, "libvirt's sockets"},
+
+	{"/var/lib/docker", false, "other containers' files"},
+	{"/var/lib/docker/containers", false, "other containers' files"},
+	{"/var/lib/docker/volumes", false, "other containers' files"},
+	{"/var/lib/docker/overlay2", false, "other containers' files"},
+	{"/var/lib/docker/plugins", true, "the files of Docker's plugins"},
+	{"/var/lib/containerd", false, "other containers' files"},
+	{"/var/lib/containers", false, "other containers' files"},
+	{"/var/lib/containers/storage", false, "other containers' files"},
+	{"/var/lib/containers/storage/overlay", false, "other containers' files"},
+	{"/var/lib/containers/storage/volumes", false, "other containers' files"},
+	{"/var/lib/kubelet", false, "other containers' files, and the kubelet's keys"},
+	{"/var/lib/kubelet/pki", true, "the kubelet's keys"},
+	{"/var/lib/kubelet/pods", false, "other containers' files"},
+	{"/var/lib/kubelet/device-plugins", true, "the kubelet's sockets"},
+	{"/var/lib/kubelet/pod-resources", true, "the kubelet's sockets"},
+	{"/var/lib/mcpnet", true, "mcpnet's own documents"},
+
+	{"/etc", false, "the host's configuration and keys"},
+	{"/etc/cni", true, "the configuration of container networks"},
+	{"/etc/containerd", true, "the engine's configuration"},
+	{"/etc/containers", true, "the engine's configuration"},
+	{"/etc/crio", true, "the engine's configuration"},
+	{"/etc/docker", true, "the engine's configuration"},
+	{"/etc/mcpnet", true, "mcpnet's own configuration"},
+	{"/etc/kubernetes", true, "the cluster's keys"},
+	{"/etc/systemd", true, "what the host runs"},
+	{"/etc/cron.d", true, "what the host runs"},
+	{"/etc/crontab", true, "what the host runs"},
+	{"/etc/shadow", true, "the host's passwords"},
+	{"/etc/sudoers.d", true, "who is root on the host"},
+	{"/etc/ssh", true, "the host's keys"},
+
+	{"/usr", false, "the host's programs"},
+	{"/usr/bin", false, "the host's programs"},
+	{"/usr/sbin", false, "the host's programs"},
+	{"/usr/lib", false, "the host's programs"},
+	{"/usr/local", false, "the host's programs"},
+	{"/bin", false, "the host's programs"},
+	{"/sbin", false, "the host's programs"},
+	{"/lib", false, "the host's programs"},
+}
+
+// engineSockets are the names of engines' sockets, wherever they lie. Whoever may write to one is root on the host.
+var engineSockets = map[string]string{
+	"docker.sock":            "Docker's socket",
+	"containerd.sock":        "containerd's socket",
+	"containerd.sock.ttrpc":  "containerd's socket",
+	"containerd-debug.sock":  "containerd's socket",
+	"podman.sock":            "Podman's socket",
+	"crio.sock":              "CRI-O's socket",
+	"cri-dockerd.sock":       "Docker's socket for Kubernetes",
+	"dockershim.sock":        "Docker's socket for Kubernetes",
+	"buildkitd.sock":         "BuildKit's socket",
+	"libvirt-sock":           "libvirt's socket",
+	"system_bus_socket":      "the host's D-Bus, through which systemd obeys root",
+	"docker-containerd.sock": "containerd's socket",
+}
+
+// aliases are links that most hosts have. A path that is another link has to be resolved by whoever can see the host.
+var aliases = map[string]string{"/var/run": "/run", "/lib64": "/lib"}
+
+// WayOutOfMount tells why a path of the host is a way out of the network for a container in which it is mounted; bad is
+// false where it is none. A source that is no path, such as "proc" or a volume's name, is none.
+func WayOutOfMount(source string) (reason string, bad bool) {
+	if !strings.HasPrefix(source, "/") {
+		return "", false
+	}
+	p := path.Clean(source)
+	for alias, real := range aliases {
+		if within(p, alias) {
+			p = path.Clean(real + p[len(alias):])
+		}
+	}
+	if why, ok := engineSockets[path.Base(p)]; ok {
+		return why, true
+	}
+	if p == "/" {
+		return "all of the host's files", true
+	}
+	for _, h := range hostPaths {
+		if p == h.path || h.tree && within(p, h.path) {
+			return h.why, true
+		}
+	}
+	for _, h := range hostPaths {
+		if within(h.path, p) {
+			return h.path + ", " + h.why, true
+		}
+	}
+	if within(p, "/dev") {
+		return WayOutOfDevice(p)
+	}
+	return "", false
+}
+
+// within reports whether a path is a directory or lies below it.
+func within(p, dir string) bool {
+	rest, ok := strings.CutPrefix(p, dir)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// hostDevices is the table of devices that are a way out of the network, by their names below /dev (path.Match):
+// through them a container reads and writes the host's memory or disks, or speaks with somebody past its network.
+// Terminals, sound, video, graphics, kmsg, fuse, kvm and net/tun are none: the last needs NET_ADMIN, and makes links in
+// the container alone.
+var hostDevices = []struct{ why, names string }{
+	{"the host's memory", "mem kmem"},
+	{"the host's hardware", "port vfio uio[0-9]* bus"},
+	{"frames past the network", "vhost* vsock infiniband"},
+	{"the host's keyboard and terminal", "input uinput console"},
+	{"a disk of the host", "sd[a-z]* sg[0-9]* hd[a-z] hd[a-z][0-9]* vd[a-z]* xvd[a-z]* nvme* mmcblk* pmem* dm-* mapper md[0-9]* md " +
+		"loop* nbd* rbd* zd* zvol drbd* bcache* ram[0-9]* disk block raw btrfs-control"},
+}
+
+// WayOutOfDevice tells why a device of the host, by its path there, is a way out of the network for a container that may
+// use it; bad is false where it is none.
+func WayOutOfDevice(device string) (reason string, bad bool) {
+	p := path.Clean(device)
+	below, ok := strings.CutPrefix(p, "/dev/")
+	if !ok {
+		return "the host's devices", p == "/dev" // a device elsewhere has a name that says nothing
+	}
+	name, _, _ := strings.Cut(below, "/")
+	for _, d := range hostDevices {
+		for pattern := range strings.FieldsSeq(d.names) {
+			if matched, _ := path.Match(pattern, name); matched {
+				return d.why, true
+			}
+		}
+	}
+	return "", false
+}
+
+// WayOutOfDeviceRule is WayOutOfDevice for a rule of the device cgroup, such as "b 8:* rwm": every block device is one,
+// and so are the host's memory and whatever is not told apart.
+func WayOutOfDeviceRule(rule string) (reason string, bad bool) {
+	fields := strings.Fields(rule)
+	if len(fields) < 2 {
+		return "", false
+	}
+	switch kind, number := fields[0], fields[1]; {
+	case kind == "a", strings.HasPrefix(number, "*"):
+		return "every device of the host", true
+	case kind == "b":
+		return "a disk of the host", true
+	case number == "1:1", number == "1:2", number == "1:4", number == "1:*":
+		return "the host's memory", true
+	}
+	return "", false
+}
+
+// Unmasked tells which of the places are unprotected by which root in a container reaches the host's kernel, whatever
+// capabilities it lacks: files of /proc that are root's own. Engines mask some and make some read-only, unless they
+// are told not to.
+func Unmasked(masked, readonly []string) (missing []string) {
+	covered := func(p string, by []string) bool {
+		return slices.ContainsFunc(by, func(dir string) bool { return within(p, path.Clean(dir)) })
+	}
+	for _, p := range []string{"/proc/sys", "/proc/sysrq-trigger"} {
+		if !covered(p, masked) && !covered(p, readonly) {
+			missing = append(missing, p)
+		}
+	}
+	if p := "/proc/kcore"; !covered(p, masked) {
+		missing = append(missing, p)
+	}
+	return missing
+}
