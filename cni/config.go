@@ -16,6 +16,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/request"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // config is a network's configuration as it came on standard input, with what the runtime added for one attachment.
@@ -32,10 +33,28 @@ type config struct {
 	ipam   ipam.Plugin // nil in a chain
 }
 
+// shape is a configuration with the result of the plugin before, as plugins read it.
+type shape struct {
+	config
+	Prev struct {
+		Interfaces []current.Interface `json:"interfaces"`
+		IPs        []struct {
+			Interface int    `json:"interface"`
+			Address   string `json:"address"`
+			Gateway   string `json:"gateway"`
+		} `json:"ips"`
+		DNS types.DNS `json:"dns"`
+	} `json:"prevResult"`
+}
+
 // parseEntry reads what every verb needs.
 func parseEntry(data []byte) (*config, error) {
 	c := &config{raw: data}
-	if err := json.Unmarshal(data, c); err != nil {
+	err := strictjson.Check(data, shape{})
+	if err == nil {
+		err = json.Unmarshal(data, c)
+	}
+	if err != nil {
 		return nil, types.NewError(types.ErrDecodingFailure,
 			fmt.Sprintf("mcpnet: network %q: %v", nameOf(data), describeJSON(err)), "")
 	}

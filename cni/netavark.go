@@ -16,6 +16,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/request"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 	"github.com/mcpnet/mcpnet/internal/version"
@@ -60,7 +61,11 @@ func serveNetavark(args []string, in io.Reader) (any, error) {
 			return nil, fmt.Errorf("%s: the path of a network namespace is missing", verb)
 		}
 		var call netavarkCall
-		if err := json.NewDecoder(in).Decode(&call); err != nil {
+		data, err := io.ReadAll(in)
+		if err == nil {
+			err = strictjson.Unmarshal(data, &call)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: standard input: %w", verb, err)
 		}
 		if verb == "setup" {
@@ -181,7 +186,7 @@ func createNetavark(in io.Reader) (any, error) {
 		err = json.Unmarshal(data, &fields)
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &n)
+		err = strictjson.Unmarshal(data, &n)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create: standard input: %w", err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/oci"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/store"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -79,7 +79,7 @@ func readRecord(root, id string) (record, error) {
 		if err != nil {
 			return r, fmt.Errorf("the record of Docker: %w", err)
 		}
-		if err := json.Unmarshal(data, into); err != nil {
+		if err := strictjson.Unmarshal(data, into); err != nil {
 			return r, fmt.Errorf("the record of Docker, %s: %w; remove the container and make it anew", path, err)
 		}
 	}

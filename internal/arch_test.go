@@ -18,7 +18,7 @@ const module = "github.com/mcpnet/mcpnet/"
 
 var (
 	pure = []string{"internal/problem", "internal/policy", "internal/topology", "internal/firewall", "internal/plan",
-		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/install/part",
+		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/strictjson", "internal/install/part",
 		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker",
 		"internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
@@ -29,7 +29,8 @@ var (
 		"internal/space": {"internal/link", "internal/firewall/nft"}, "internal/core": {"internal/firewall/iptables"},
 		"internal/resident": {"internal/store"}, "internal/percall": {"internal/store"},
 		"plugin": {"internal/docker", "internal/attest"}, "cni": {"internal/ipam", "internal/attest"},
-		"cmd/mcpnet": {"internal/install"}, "hook": {"internal/oci", "internal/attest", "internal/store", "internal/link"},
+		"cmd/mcpnet": {"internal/install"}, "hook": {"internal/oci", "internal/attest", "internal/store", "internal/link",
+			"internal/procfs"},
 		"internal/evidence": {"internal/docker", "internal/attest", "internal/procfs"},
 	}
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // dirMode lets root alone read attestations and write them.
@@ -61,7 +62,7 @@ func (f folder) read(id string, document any) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := json.Unmarshal(data, document); err != nil {
+	if err := strictjson.Unmarshal(data, document); err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	return true, nil

@@ -13,6 +13,8 @@ import (
 
 	"github.com/containernetworking/plugins/plugins/ipam/host-local/backend/allocator"
 	"github.com/containernetworking/plugins/plugins/ipam/host-local/backend/disk"
+
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // defaultDataDir is host-local's own.
@@ -32,7 +34,11 @@ func (b BadConfig) Error() string {
 }
 
 func openHostLocal(conf []byte, reserved []netip.Addr) (Plugin, error) {
-	c, _, err := allocator.LoadIPAMConfig(conf, "")
+	err := strictjson.Check(conf, allocator.Net{})
+	var c *allocator.IPAMConfig
+	if err == nil {
+		c, _, err = allocator.LoadIPAMConfig(conf, "")
+	}
 	if err != nil {
 		return nil, BadConfig{Key: "ipam", Reason: err.Error(), Accepted: `an IPv4 range, such as "ranges": [[{"subnet": "172.20.0.0/16"}]]`}
 	}

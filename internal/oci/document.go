@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // ConfigFile is the name of a bundle's document.
@@ -24,9 +27,15 @@ type Document struct {
 	root object
 }
 
-// Parse reads a document. The path is for messages, and for Write.
-func Parse(path string, data []byte) (*Document, error) {
+// Parse reads a bundle's document. The path is for messages, and for Write.
+func Parse(path string, data []byte) (*Document, error) { return parse(path, data, specs.Spec{}) }
+
+// parse refuses a document that the real runtime could read in another way: its own reader may take a key in any case.
+func parse(path string, data []byte, shape any) (*Document, error) {
 	d := &Document{path: path}
+	if err := strictjson.Check(data, shape); err != nil {
+		return nil, fmt.Errorf("%s: not a JSON object that every program reads alike: %w", path, err)
+	}
 	if err := json.Unmarshal(data, &d.root); err != nil {
 		return nil, fmt.Errorf("%s: not a JSON object: %w", path, err)
 	}
@@ -36,13 +45,18 @@ func Parse(path string, data []byte) (*Document, error) {
 	return d, nil
 }
 
-// Read reads a document's file.
-func Read(path string) (*Document, error) {
+// Read reads the file of a bundle's document.
+func Read(path string) (*Document, error) { return read(path, specs.Spec{}) }
+
+// ReadProcess reads the file of the process document of an exec.
+func ReadProcess(path string) (*Document, error) { return read(path, specs.Process{}) }
+
+func read(path string, shape any) (*Document, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, data)
+	return parse(path, data, shape)
 }
 
 // Bytes is the document as JSON.

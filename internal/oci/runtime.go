@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // runtimes are the real runtimes in the order in which they are looked for.
@@ -48,7 +50,7 @@ func FindRuntime() (string, error) {
 
 func configured(data []byte) (string, error) {
 	var s settings
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := strictjson.Unmarshal(data, &s); err != nil {
 		return "", fmt.Errorf("%s: %w; accepted: {\"runtime\": \"/path/of/runc\"}", SettingsPath, err)
 	}
 	if !filepath.IsAbs(s.Runtime) {

@@ -1,13 +1,14 @@
 package oci
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // State is what a runtime tells of a container (OCI runtime specification, runtime.md "State").
@@ -19,7 +20,7 @@ type State struct {
 
 // ParseState reads the state of a container that has a process.
 func ParseState(data []byte) (s State, err error) {
-	if err = json.Unmarshal(data, &s); err != nil {
+	if err = strictjson.Unmarshal(data, &s); err != nil {
 		return s, err
 	}
 	return s, s.check()
@@ -66,7 +67,7 @@ func runcState(data []byte) (State, error) {
 			Labels []string `json:"labels"`
 		} `json:"config"`
 	}
-	if err := json.Unmarshal(data, &kept); err != nil {
+	if err := strictjson.Unmarshal(data, &kept); err != nil {
 		return State{}, err
 	}
 	s := State{PID: kept.PID}

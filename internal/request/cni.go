@@ -182,6 +182,7 @@ func (c CNIConfig) EndpointWords(args map[string]string, ipam string) EndpointWo
 func (w *EndpointWords) options(from string, values map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !strings.HasPrefix(key, policyPrefix) {
+			w.Problems = append(w.Problems, miswritten(from, key, values[key])...)
 			continue
 		}
 		have, given := w.Options[key]
@@ -194,11 +195,22 @@ func (w *EndpointWords) options(from string, values map[string]string) {
 	}
 }
 
+// miswritten is the problem of a key that only case keeps from being one of mcpnet's: what it says would count for
+// nothing.
+func miswritten(from, key, value string) problem.List {
+	if len(key) < len(policyPrefix) || !strings.EqualFold(key[:len(policyPrefix)], policyPrefix) {
+		return nil
+	}
+	return problem.List{{Key: from + " " + key, Value: value, Reason: "keys of mcpnet's are in lower case",
+		Nearest: problem.Nearest(strings.ToLower(key), []string{policy.KeyRole})}}
+}
+
 // argOptions are the options in args.cni.
 func (c CNIConfig) argOptions(w *EndpointWords) map[string]string {
 	options := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(c.Args.CNI)) {
 		if !strings.HasPrefix(key, policyPrefix) {
+			w.Problems = append(w.Problems, miswritten("args.cni", key, string(c.Args.CNI[key]))...)
 			continue
 		}
 		var value string

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/atomicfile"
 	"github.com/mcpnet/mcpnet/internal/store/internal/format"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
 // documents is a directory that holds a directory for each network.
@@ -151,6 +152,9 @@ func (c *Contents) problem(p *Problem) {
 func read(k format.Kind, path string, document any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
+		return err
+	}
+	if err := strictjson.Check(data, document); err != nil {
 		return err
 	}
 	if data, err = format.Convert(k, data); err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/install/part"
+	"github.com/mcpnet/mcpnet/internal/strictjson"
 	"github.com/mcpnet/mcpnet/internal/surface"
 )
 
@@ -46,7 +47,7 @@ func Parse(text []byte) (Manifest, error) {
 	if text == nil {
 		return m, nil
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
+	if err := strictjson.Unmarshal(text, &m); err != nil {
 		return m, err
 	}
 	if m.Schema != schema {
