@@ -58,7 +58,9 @@ func TestHarden(t *testing.T) {
 	one := []any{"CAP_NET_BIND_SERVICE"}
 	process["capabilities"] = map[string]any{"bounding": one, "effective": one, "inheritable": []any{}, "permitted": []any{}, "x-set": []any{"CAP_KILL"}}
 	want["annotations"] = map[string]any{"mine": "stays", oci.CapsAnnotation: "NET_BIND_SERVICE"}
-	if diff := cmp.Diff(want, decoded(t, d)); diff != "" {
+	got := decoded(t, d)
+	delete(got["linux"].(map[string]any), "seccomp") // TestSockets
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if problems, err := d.Excess(policy.DefaultCaps); err != nil || len(problems) > 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,12 @@ const module = "github.com/mcpnet/mcpnet"
 func GoFile(t T, path, dir string) File {
 	t.Helper()
 	return File{Path: path, Source: goBuild(t, dir)}
+}
+
+// GoFileFor is GoFile for another architecture of Go's.
+func GoFileFor(t T, arch, path, dir string) File {
+	t.Helper()
+	return File{Path: path, Source: goBuildFor(t, arch, dir)}
 }
 
 // BuildPlugin builds the managed plugin from the sources as they are and returns
@@ -90,9 +97,14 @@ func ModuleRoot(t T) string {
 
 func goBuild(t T, dir string) string {
 	t.Helper()
+	return goBuildFor(t, runtime.GOARCH, dir)
+}
+
+func goBuildFor(t T, arch, dir string) string {
+	t.Helper()
 	binary := filepath.Join(tempDir(t), filepath.Base(dir))
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, module+"/"+dir)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	output(t, cmd)
 	return binary
 }
