@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/oci"
+	"github.com/mcpnet/mcpnet/internal/procfs"
 )
 
 // hook is what an engine runs as a hook (oci-hooks(5), OCI runtime specification, config.md "POSIX-platform Hooks").
@@ -41,7 +42,7 @@ func precreate(in io.Reader, out io.Writer) error {
 		}
 	}
 	if a.concerned(true) {
-		if data, err = hardened(d, a); err != nil {
+		if data, err = hardened(d, a, path); err != nil {
 			return err
 		}
 	}
@@ -50,19 +51,19 @@ func precreate(in io.Reader, out io.Writer) error {
 }
 
 // hardened is the configuration of a container on an mcpnet network as it may be.
-func hardened(d *oci.Document, a attachment) ([]byte, error) {
-	problems, err := d.Breaches()
+func hardened(d *oci.Document, a attachment, network string) ([]byte, error) {
+	problems, err := breaches(d, network)
 	if err != nil {
 		return nil, err
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("the container%s %s: start it without --privileged and host namespaces",
-			a.networks(), strings.Join(problems, "; "))
+		return nil, fmt.Errorf("the container%s %s: start it without --privileged and without namespaces of the host or of "+
+			"another container", a.networks(), strings.Join(problems, "; "))
 	}
 	if err := d.Harden(a.allowed()); err != nil {
 		return nil, err
 	}
-	if err := admit(d, a, "of Podman"); err != nil {
+	if err := admit(d, a, "of Podman", network); err != nil {
 		return nil, err
 	}
 	return d.Bytes()
@@ -83,14 +84,19 @@ func verify(in io.Reader, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	a, err := attachmentIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, s.ID))
+	network := procfs.NetNS(s.PID)
+	a, err := attachmentIn(network, storesFor(d, s.ID))
+	if err != nil || len(a.servers()) == 0 {
+		return err
+	}
+	problems, err := breaches(d, network)
 	if err != nil {
 		return err
 	}
 	excess, err := a.excess(d)
-	if err == nil && len(excess) > 0 {
+	if problems = append(problems, excess...); err == nil && len(problems) > 0 {
 		err = fmt.Errorf("container %.12s%s %s: start it with mcpnet-runtime, or with the precreate hook", s.ID,
-			a.networks(), strings.Join(excess, "; "))
+			a.networks(), strings.Join(problems, "; "))
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/oci"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/procfs"
 )
 
 // attestations are what the runtime attests of containers, for the process that admits them.
@@ -43,7 +44,11 @@ func (w wrapper) create() error {
 	if err != nil || !a.concerned(w.selective) {
 		return err
 	}
-	problems, err := d.Breaches()
+	network, err := d.NetNS()
+	if err != nil {
+		return err
+	}
+	problems, err := breaches(d, network)
 	if err != nil {
 		return err
 	}
@@ -76,8 +81,8 @@ func (w wrapper) read() (*oci.Document, attachment, error) {
 }
 
 func (w wrapper) refuse(a attachment, problems []string) error {
-	return fmt.Errorf("container %.12s%s %s. Remedy: start it without --privileged, host namespaces (--network, --pid, "+
-		"--ipc, --uts host) and --network container:…, on one network, or off mcpnet networks",
+	return fmt.Errorf("container %.12s%s %s. Remedy: start it without --privileged and without namespaces of the host or of "+
+		"another container (--network, --pid, --ipc, --uts), on one network, or off mcpnet networks",
 		w.call.ID(), a.networks(), strings.Join(problems, "; "))
 }
 
@@ -102,7 +107,7 @@ func (w wrapper) exec() error {
 	if path == "" {
 		return checkAdded(w.call.AddedCaps(), allowed)
 	}
-	process, err := oci.Read(path)
+	process, err := oci.ReadProcess(path)
 	if err != nil {
 		return fmt.Errorf("process document: %w", err)
 	}
@@ -148,7 +153,7 @@ func (w wrapper) start() error {
 	if err != nil {
 		return err
 	}
-	a, err := attachmentIn(fmt.Sprintf("/proc/%d/ns/net", s.PID), storesFor(d, w.call.ID()))
+	a, err := attachmentIn(procfs.NetNS(s.PID), storesFor(d, w.call.ID()))
 	if err != nil {
 		return err
 	}
@@ -166,7 +171,7 @@ func (w wrapper) start() error {
 			return err
 		}
 	}
-	return admit(d, a, w.call.ID())
+	return admit(d, a, w.call.ID(), procfs.NetNS(s.PID))
 }
 
 // missed stops a server that was not known to be one at create, so that nothing hardened it. It does so in every
@@ -198,13 +203,13 @@ func explain(err error) error {
 }
 
 // admit attests a container that conforms to the policy of its networks, and refuses one that does not where they
-// enforce it.
-func admit(d *oci.Document, a attachment, id string) error {
+// enforce it. The network namespace is the container's.
+func admit(d *oci.Document, a attachment, id, network string) error {
 	servers := a.servers()
 	if len(servers) == 0 {
 		return nil
 	}
-	problems, err := d.Breaches()
+	problems, err := breaches(d, network)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,20 @@ import (
 	"strings"
 )
 
-// namespaces are those that a container on an mcpnet network must have for itself or with its pod, by the names that
-// the specification and the kernel give them.
-var namespaces = []struct{ name, kernel string }{{"network", "net"}, {"pid", "pid"}, {"ipc", "ipc"}, {"mount", "mnt"}, {"uts", "uts"}}
+// unshared are the namespaces that a container on an mcpnet network must have for itself or with its pod, by the names that
+// the specification gives them.
+var unshared = []string{"network", "pid", "ipc", "mount", "uts"}
+
+// kernelName is what the kernel calls a kind of namespace, as in /proc/PID/ns.
+func kernelName(kind string) string {
+	switch kind {
+	case "network":
+		return "net"
+	case "mount":
+		return "mnt"
+	}
+	return kind
+}
 
 // namespace is an entry of linux.namespaces.
 type namespace struct{ Type, Path string }
@@ -44,6 +55,22 @@ func (d *Document) NetNS() (string, error) {
 	return paths["network"], err
 }
 
+// Joined are the namespaces that the container joins, beside its network and those of the host: paths by the kernel's names
+// of their kinds.
+func (d *Document) Joined() (map[string]string, error) {
+	paths, err := d.namespaces()
+	if err != nil {
+		return nil, err
+	}
+	joined := map[string]string{}
+	for name, path := range paths {
+		if kind := kernelName(name); path != "" && name != "network" && !IsHosts(path, kind) {
+			joined[kind] = path
+		}
+	}
+	return joined, nil
+}
+
 // Breaches tells by which ways past its network a bundle's container would have: namespaces of the host, and every
 // device.
 func (d *Document) Breaches() (problems []string, err error) {
@@ -51,10 +78,10 @@ func (d *Document) Breaches() (problems []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range namespaces {
-		path, own := paths[n.name]
-		if !own || (path != "" && IsHosts(path, n.kernel)) {
-			problems = append(problems, fmt.Sprintf("shares the host's %s namespace", n.name))
+	for _, name := range unshared {
+		path, own := paths[name]
+		if !own || (path != "" && IsHosts(path, kernelName(name))) {
+			problems = append(problems, fmt.Sprintf("shares the host's %s namespace", name))
 		}
 	}
 	every, err := d.everyDevice()

@@ -1,0 +1,64 @@
+package procfs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stranger is a process that shares a namespace with a container, and not its network.
+type Stranger struct {
+	PID  int
+	Name string
+}
+
+// StrangerIn finds a process that is in the namespace at a path, whose kind is the name of a file in /proc/PID/ns, and in
+// another network namespace than that of the container. Of a pod's namespaces there is none.
+func StrangerIn(path, kind string, network uint64) (found Stranger, ok bool, err error) {
+	inode, err := NamespaceOf(path)
+	if err != nil {
+		return found, false, err
+	}
+	wanted := fmt.Sprintf("%s:[%d]", kind, inode)
+	names, err := readNames(root)
+	if err != nil {
+		return found, false, err
+	}
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		dir := filepath.Join(root, name)
+		if link, err := os.Readlink(filepath.Join(dir, "ns", kind)); err != nil || link != wanted {
+			continue
+		}
+		if own, ok := netns(dir); ok && own != network {
+			comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
+			return Stranger{pid, strings.TrimSpace(string(comm))}, true, nil
+		}
+	}
+	return found, false, nil
+}
+
+// NamespaceOf is the inode of a namespace.
+func NamespaceOf(path string) (uint64, error) {
+	var info unix.Stat_t
+	if err := unix.Stat(path, &info); err != nil {
+		return 0, fmt.Errorf("namespace %s: %w", path, err)
+	}
+	return info.Ino, nil
+}
+
+func readNames(path string) ([]string, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Readdirnames(-1)
+}
