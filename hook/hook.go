@@ -57,8 +57,7 @@ func hardened(d *oci.Document, a attachment, network string) ([]byte, error) {
 		return nil, err
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("the container%s %s: start it without --privileged and without namespaces of the host or of "+
-			"another container", a.networks(), strings.Join(problems, "; "))
+		return nil, fmt.Errorf("the container%s %s. Remedy: "+remedy, a.networks(), strings.Join(problems, "; "))
 	}
 	if err := d.Harden(a.allowed()); err != nil {
 		return nil, err

@@ -80,10 +80,13 @@ func (w wrapper) read() (*oci.Document, attachment, error) {
 	return d, a, err
 }
 
+// remedy is what makes a container conform that has a way past its network.
+const remedy = "start it without --privileged, without namespaces of the host or of another container (--network, --pid, " +
+	"--ipc, --uts), without those mounts and devices (-v, --mount, --device), without --security-opt systempaths=unconfined, " +
+	"on one network, or off mcpnet networks"
+
 func (w wrapper) refuse(a attachment, problems []string) error {
-	return fmt.Errorf("container %.12s%s %s. Remedy: start it without --privileged and without namespaces of the host or of "+
-		"another container (--network, --pid, --ipc, --uts), on one network, or off mcpnet networks",
-		w.call.ID(), a.networks(), strings.Join(problems, "; "))
+	return fmt.Errorf("container %.12s%s %s. Remedy: "+remedy, w.call.ID(), a.networks(), strings.Join(problems, "; "))
 }
 
 // exec hardens a process that is executed later as its container was hardened. Engines make its document from what they

@@ -12,7 +12,8 @@ import (
 )
 
 const config = `{"process":{"args":["sh"],"capabilities":{"bounding":["CAP_NET_RAW","CAP_NET_BIND_SERVICE"],"effective":["CAP_NET_RAW"]}},
-"linux":{"namespaces":[{"type":"mount"},{"type":"network"},{"type":"pid"},{"type":"ipc"},{"type":"uts"}]}}`
+"linux":{"namespaces":[{"type":"mount"},{"type":"network"},{"type":"pid"},{"type":"ipc"},{"type":"uts"}],
+"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys","/proc/sysrq-trigger"]}}`
 
 // fixture is a bundle and a runtime's state, as an engine leaves them.
 type fixture struct {
@@ -118,7 +119,7 @@ func TestRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ config, line, says string }{
 		"no bundle":       {config, "create --bundle /nonexistent id", "/nonexistent/config.json"},
 		"broken bundle":   {`{"process":`, "create --bundle BUNDLE id", "config.json: not a JSON object"},
-		"no process":      {`{"linux":{"namespaces":[{"type":"mount"},{"type":"network"},{"type":"pid"},{"type":"ipc"},{"type":"uts"}]}}`, "create --bundle BUNDLE id", "has no process"},
+		"no process":      {strings.Replace(config, `"process"`, `"x-process"`, 1), "create --bundle BUNDLE id", "has no process"},
 		"privileged":      {privileged, "create --bundle BUNDLE id", "is privileged"},
 		"host network":    {hostNetwork, "run --bundle BUNDLE id", "host's network namespace"},
 		"checkpoint":      {config, "restore --bundle BUNDLE id", "checkpoint"},

@@ -71,8 +71,8 @@ func (d *Document) Joined() (map[string]string, error) {
 	return joined, nil
 }
 
-// Breaches tells by which ways past its network a bundle's container would have: namespaces of the host, and every
-// device.
+// Breaches tells which ways past its network a bundle's container would have: namespaces of the host, every device, and
+// what else of the host it would have.
 func (d *Document) Breaches() (problems []string, err error) {
 	paths, err := d.namespaces()
 	if err != nil {
@@ -85,10 +85,14 @@ func (d *Document) Breaches() (problems []string, err error) {
 		}
 	}
 	every, err := d.everyDevice()
-	if every {
-		problems = append(problems, "is privileged: it may use every device of the host")
+	if err != nil {
+		return nil, err
 	}
-	return problems, err
+	if every { // what else it has is no news
+		return append(problems, "is privileged: it may use every device of the host"), nil
+	}
+	more, err := d.reach()
+	return append(problems, more...), err
 }
 
 // IsHosts compares a namespace with that of this process, which an engine starts in the host's. The kernel's name of

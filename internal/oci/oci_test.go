@@ -18,7 +18,8 @@ const bundle = `{"ociVersion":"1.2.0","x-unknown":{"big":12345678901234567890,"d
 "effective":["CAP_NET_BIND_SERVICE","CAP_SYS_ADMIN"],"permitted":["CAP_SYS_ADMIN"],"ambient":["CAP_NET_BIND_SERVICE"],"x-set":["CAP_KILL"]}},
 "annotations":{"mine":"stays"},"mounts":[{"destination":"/etc/hosts/","source":"/s/hosts"}],
 "linux":{"namespaces":[{"type":"mount"},{"type":"network"},{"type":"pid"},{"type":"ipc"},{"type":"uts"}],
-"resources":{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}]}}}`
+"resources":{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}]},
+"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys","/proc/sysrq-trigger"]}}`
 
 func parse(t *testing.T, text string) *oci.Document {
 	t.Helper()
@@ -122,8 +123,9 @@ func TestBreaches(t *testing.T) {
 		"no namespaces": {`{}`, "shares the host's network namespace"},
 		"privileged":    {change(`"allow":false`, `"allow":true`), "every device"},
 		"type a":        {change(`"allow":false`, `"allow":true,"type":"a","major":-1,"minor":-1`), "every device"},
-		"all character": {change(`"allow":false`, `"allow":true,"type":"c"`), ""},
-		"read only":     {change(`"allow":false,"access":"rwm"`, `"allow":true,"access":"r"`), ""},
+		"all character": {change(`"allow":false`, `"allow":true,"type":"c"`), `may use the devices "c *:* rwm"`},
+		"read only":     {change(`"allow":false,"access":"rwm"`, `"allow":true,"access":"r"`), `may use the devices "a *:* r"`},
+		"nodes of all":  {change(`"allow":false,"access":"rwm"`, `"allow":true,"type":"b","access":"m"`), ""},
 	} {
 		problems, err := parse(t, tt.text).Breaches()
 		if err != nil || (tt.want == "") != (len(problems) == 0) || !strings.Contains(strings.Join(problems, ";"), tt.want) {

@@ -39,7 +39,8 @@ func newHookLab(t *testing.T, version, defaultRuntime string, files map[string]s
 	l := &lab{t: t, world: world, version: version, Engine: testengine.Start(t, testengine.Options{Version: version, NetNS: world.Host.Path(),
 		DaemonJSON: string(text), Files: files, Programs: map[string]string{runtimePath: program, selectivePath: program}})}
 	l.InstallPlugin(testengine.BuildPlugin(t), "MCPNET_LOG=debug")
-	l.Import(image, testengine.GoFile(t, "/bin/probe", "test/demo/probe"), testengine.GoFile(t, "/bin/status", "test/docker/status"))
+	l.Import(image, testengine.GoFile(t, "/bin/probe", "test/demo/probe"), testengine.GoFile(t, "/bin/status", "test/docker/status"),
+		testengine.GoFile(t, "/bin/sockets", "test/sockets"))
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("engine's log, its end:\n%s", tail(l.Logs(), 80))

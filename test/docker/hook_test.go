@@ -25,6 +25,9 @@ func TestRuntime(t *testing.T) {
 		}
 		wantHard(t, "first process", l.MustDocker(append(append([]string{"run", "--rm"}, run...), image, "sh", "-c", cat)...))
 
+		checkRefused(t, l, version)
+		checkSockets(t, l, version)
+
 		l.run("server", cat+" > /tmp/first; exec sleep 1000", append(run, "--health-cmd", cat+" > /tmp/health", "--health-interval", "1s")...)
 		for _, again := range []string{"at first", "after a restart"} {
 			wantHard(t, "first process, "+again, l.MustDocker("exec", "server", "cat", "/tmp/first"))

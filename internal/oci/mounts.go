@@ -1,0 +1,202 @@
+package oci
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
+)
+
+// kernelTypes are file systems through which the kernel shows itself, and that engines mount into no container.
+var kernelTypes = []string{"devtmpfs", "debugfs", "tracefs", "securityfs", "configfs", "bpf", "efivarfs", "pstore", "binfmt_misc"}
+
+// usualPlaces are where hosts have file systems of the kernel, of which each mount may be another one.
+var usualPlaces = map[string]string{"proc": "/proc", "sysfs": "/sys", "devtmpfs": "/dev", "cgroup": "/sys/fs/cgroup", "cgroup2": "/sys/fs/cgroup"}
+
+// layers are the options of an overlay that name directories of the host.
+var layers = []string{"lowerdir", "upperdir", "workdir"}
+
+// reach tells what of the host a bundle's container would have beside its network: places among its mounts, devices, and
+// files by which root reaches the kernel.
+func (d *Document) reach() (problems []string, err error) {
+	var spec specs.Spec
+	for name, into := range map[string]any{"mounts": &spec.Mounts, "linux": &spec.Linux} {
+		if err := d.root.get(name, into); err != nil {
+			return nil, fmt.Errorf("%s: %w", d.path, err)
+		}
+	}
+	table, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return nil, fmt.Errorf("the host's mounts: %w", err)
+	}
+	for _, m := range spec.Mounts {
+		if reason, bad := wayOut(m, table); bad {
+			problems = append(problems, fmt.Sprintf("mounts %q at %q: %s", m.Source, m.Destination, reason))
+		}
+	}
+	if spec.Linux == nil {
+		return problems, nil
+	}
+	for _, dev := range spec.Linux.Devices {
+		if reason, bad := wayOutOfDevice(dev); bad {
+			problems = append(problems, fmt.Sprintf("has the device %q: %s", dev.Path, reason))
+		}
+	}
+	if spec.Linux.Resources != nil {
+		problems = append(problems, wideRules(spec.Linux.Resources.Devices)...)
+	}
+	if missing := admission.Unmasked(spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths); len(missing) > 0 {
+		problems = append(problems, "has an open "+strings.Join(missing, ", ")+", by which root reaches the host's kernel")
+	}
+	return problems, nil
+}
+
+// wayOut tells why a mount is a way past the container's network. The table is the host's mounts.
+func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
+	destination := filepath.Clean(m.Destination)
+	switch {
+	case slices.Contains(kernelTypes, m.Type):
+		return "the host's kernel shows itself there", true
+	case m.Type == "proc" && destination != "/proc":
+		return "its files are not masked there", true
+	case m.Type == "sysfs" && !slices.Contains(m.Options, "ro"):
+		return "the host's kernel settings, not read-only", true
+	}
+	for _, source := range sourcesOf(m) {
+		for _, name := range namesOf(source, table) {
+			if reason, bad := admission.WayOutOfMount(name); bad {
+				return reason, true
+			}
+		}
+	}
+	return "", false
+}
+
+// sourcesOf are the paths of the host that a mount shows.
+func sourcesOf(m specs.Mount) (sources []string) {
+	if filepath.IsAbs(m.Source) {
+		sources = append(sources, m.Source)
+	}
+	for _, option := range m.Options {
+		key, value, _ := strings.Cut(option, "=")
+		if !slices.Contains(layers, strings.TrimRight(key, "+")) {
+			continue
+		}
+		for dir := range strings.SplitSeq(value, ":") {
+			if filepath.IsAbs(dir) {
+				sources = append(sources, dir)
+			}
+		}
+	}
+	return sources
+}
+
+// namesOf are the paths that a place of the host has: through links, through other mounts of the same file system, and
+// those of what is mounted below it.
+func namesOf(source string, table []*mountinfo.Info) []string {
+	names := []string{source}
+	real, err := filepath.EvalSymlinks(source)
+	if err != nil {
+		return names // the runtime does not find it either
+	}
+	names = append(names, real)
+	if at := holder(real, table); at != nil {
+		names = append(names, elsewhere(at, filepath.Join(at.Root, below(real, at.Mountpoint)), table)...)
+	}
+	for _, m := range table {
+		if m.Mountpoint != real && within(m.Mountpoint, real) {
+			names = append(names, elsewhere(m, m.Root, table)...)
+		}
+	}
+	return names
+}
+
+// holder is the mount that a path lies in: the last one of the longest mount point.
+func holder(path string, table []*mountinfo.Info) (found *mountinfo.Info) {
+	for _, m := range table {
+		if within(path, m.Mountpoint) && (found == nil || len(m.Mountpoint) >= len(found.Mountpoint)) {
+			found = m
+		}
+	}
+	return found
+}
+
+// elsewhere are the paths of a place of a mount's file system, which is a path from that one's own root.
+func elsewhere(m *mountinfo.Info, place string, table []*mountinfo.Info) (names []string) {
+	if usual, ok := usualPlaces[m.FSType]; ok {
+		names = append(names, filepath.Join(usual, place))
+	}
+	for _, other := range table {
+		if other.Major == m.Major && other.Minor == m.Minor && within(place, other.Root) {
+			names = append(names, filepath.Join(other.Mountpoint, below(place, other.Root)))
+		}
+	}
+	return names
+}
+
+// within reports whether a path is a directory or lies below it.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+func below(path, dir string) string { return strings.TrimPrefix(path, strings.TrimSuffix(dir, "/")) }
+
+// wayOutOfDevice tells why a device is a way past the container's network. It goes by the name that the device has on the
+// host: its path is that in the container, which users choose.
+func wayOutOfDevice(dev specs.LinuxDevice) (reason string, bad bool) {
+	if dev.Type == "b" || dev.Type == "c" || dev.Type == "u" {
+		kind := strings.Replace(dev.Type, "u", "c", 1)
+		if reason, bad := admission.WayOutOfDeviceRule(fmt.Sprintf("%s %d:%d rwm", kind, dev.Major, dev.Minor)); bad {
+			return reason, true
+		}
+		return admission.WayOutOfDevice(filepath.Join("/dev", deviceName(dev.Major, dev.Minor)))
+	}
+	return "", false
+}
+
+// deviceName is the name below /dev that the kernel gives a character device, or one that says nothing.
+func deviceName(major, minor int64) string {
+	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/char/%d:%d/uevent", major, minor))
+	for line := range bytes.Lines(text) {
+		if name, ok := bytes.CutPrefix(line, []byte("DEVNAME=")); ok && err == nil {
+			return string(bytes.TrimSpace(name))
+		}
+	}
+	return fmt.Sprintf("char/%d:%d", major, minor)
+}
+
+// wideRules are the rules of the device cgroup that permit to use a device which is a way out, whoever makes its node.
+// That a node may be made harms nobody: engines permit it for all.
+func wideRules(rules []specs.LinuxDeviceCgroup) (problems []string) {
+	for _, r := range rules {
+		if !r.Allow || !strings.ContainsAny(r.Access, "rw") {
+			continue
+		}
+		rule := fmt.Sprintf("%s %s:%s %s", kindOf(r), number(r.Major), number(r.Minor), r.Access)
+		if reason, bad := admission.WayOutOfDeviceRule(rule); bad {
+			problems = append(problems, fmt.Sprintf("may use the devices %q: %s", rule, reason))
+		}
+	}
+	return problems
+}
+
+func kindOf(r specs.LinuxDeviceCgroup) string {
+	if r.Type == "" {
+		return "a"
+	}
+	return r.Type
+}
+
+func number(n *int64) string {
+	if n == nil || *n < 0 {
+		return "*"
+	}
+	return fmt.Sprint(*n)
+}

@@ -1,0 +1,99 @@
+package oci_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMounts: a place of the host is known under whatever path, and what engines mount into every container is none.
+func TestMounts(t *testing.T) {
+	dir := t.TempDir()
+	link, proc, root := filepath.Join(dir, "link"), filepath.Join(dir, "proc"), filepath.Join(dir, "root")
+	if err := os.Symlink("/run", link); err != nil {
+		t.Fatal(err)
+	}
+	mounted(t, "proc", proc, "proc", 0)
+	mounted(t, "/", root, "", unix.MS_BIND)
+	socket := filepath.Join(dir, "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	bind := func(source string) string {
+		return fmt.Sprintf(`{"destination":"/x","type":"bind","source":%q,"options":["rbind","ro"]}`, source)
+	}
+	for name, tt := range map[string]struct{ mount, says string }{
+		"the host":          {bind("/"), `mounts "/" at "/x": all of the host's files`},
+		"a link":            {bind(link), "sockets of the host's services"},
+		"a socket":          {bind(socket), "Docker's socket"},
+		"another proc":      {bind(proc), "the host's processes"}, // as a volume of Docker's with type=proc
+		"the host again":    {bind(root), "all of the host's files"},
+		"its part":          {bind(filepath.Join(root, "etc")), "the host's configuration"},
+		"what is below":     {bind(dir), "host's"},
+		"an overlay":        {`{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=/srv:/etc","upperdir=/srv/u"]}`, "the host's configuration"},
+		"proc elsewhere":    {`{"destination":"/x","type":"proc","source":"proc"}`, "not masked"},
+		"sysfs to write":    {`{"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid"]}`, "not read-only"},
+		"the host's /dev":   {`{"destination":"/x","type":"devtmpfs","source":"devtmpfs"}`, "kernel"},
+		"a disk":            {`{"destination":"/x","type":"ext4","source":"/dev/sda1"}`, "a disk of the host"},
+		"missing":           {bind("/run/docker/nonexistent.sock"), "sockets of Docker"},
+		"proc":              {`{"destination":"/proc/","type":"proc","source":"proc"}`, ""},
+		"sysfs":             {`{"destination":"/sys","type":"sysfs","source":"sysfs","options":["ro"]}`, ""},
+		"tmpfs":             {`{"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["mode=755"]}`, ""},
+		"a directory":       {bind(t.TempDir()), ""},
+		"Docker's own file": {bind("/var/lib/docker/containers/0/hosts"), ""},
+		"a volume":          {bind("/var/lib/docker/volumes/v/_data"), ""},
+	} {
+		text := strings.Replace(bundle, `"mounts":[`, `"mounts":[`+tt.mount+`,`, 1)
+		problems, err := parse(t, text).Breaches()
+		if err != nil || (tt.says == "") != (len(problems) == 0) || !strings.Contains(strings.Join(problems, ";"), tt.says) {
+			t.Errorf("%s: %q, %v, want %q", name, problems, err, tt.says)
+		}
+	}
+}
+
+// mounted mounts a file system until the test ends.
+func mounted(t *testing.T, source, target, kind string, flags uintptr) {
+	t.Helper()
+	if err := os.Mkdir(target, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(source, target, kind, flags, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestReach: devices by what they are on the host, and files of /proc that engines protect.
+func TestReach(t *testing.T) {
+	with := func(from, to string) string { return strings.Replace(bundle, from, to, 1) }
+	device := func(text string) string { return with(`"linux":{`, `"linux":{"devices":[`+text+`],`) }
+	rule := func(text string) string { return with(`"devices":[`, `"devices":[`+text+`,`) }
+	for name, tt := range map[string]struct{ text, says string }{
+		"a disk by another name": {device(`{"path":"/dev/null2","type":"b","major":8,"minor":0}`), `device "/dev/null2": a disk of the host`},
+		"memory":                 {device(`{"path":"/dev/x","type":"c","major":1,"minor":1}`), "the host's memory"},
+		"memory, unbuffered":     {device(`{"path":"/dev/x","type":"u","major":1,"minor":1}`), "the host's memory"},
+		"the console":            {device(`{"path":"/dev/x","type":"c","major":5,"minor":1}`), "terminal"},
+		"nothing":                {device(`{"path":"/dev/mem","type":"c","major":1,"minor":3}`), ""},
+		"a pipe":                 {device(`{"path":"/dev/x","type":"p"}`), ""},
+		"a disk's rule":          {rule(`{"allow":true,"type":"b","major":8,"access":"r"}`), "a disk of the host"},
+		"another's rule":         {rule(`{"allow":true,"type":"c","major":188,"access":"rw"}`), ""},
+		"kcore open":             {with(`"/proc/kcore"`, `"/proc/keys"`), "open /proc/kcore"},
+		"proc open":              {with(`"maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys","/proc/sysrq-trigger"]`, `"maskedPaths":[],"readonlyPaths":null`), "open /proc/sys, /proc/sysrq-trigger, /proc/kcore"},
+	} {
+		problems, err := parse(t, tt.text).Breaches()
+		if err != nil || (tt.says == "") != (len(problems) == 0) || !strings.Contains(strings.Join(problems, ";"), tt.says) {
+			t.Errorf("%s: %q, %v, want %q", name, problems, err, tt.says)
+		}
+	}
+}
