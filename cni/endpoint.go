@@ -53,6 +53,10 @@ func parseArgs(text string) (map[string]string, error) {
 			return nil, types.NewError(types.ErrInvalidEnvironmentVariables,
 				fmt.Sprintf("mcpnet: CNI_ARGS: %q is not KEY=VALUE", pair), "")
 		}
+		if _, twice := args[key]; twice {
+			return nil, types.NewError(types.ErrInvalidEnvironmentVariables,
+				fmt.Sprintf("mcpnet: CNI_ARGS: %q is given twice", key), "")
+		}
 		args[key] = value
 	}
 	lenient := slices.Contains([]string{"1", "true", "TRUE", "True", "t", "T"}, args["IgnoreUnknown"])

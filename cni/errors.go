@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/ipam"
 	"github.com/mcpnet/mcpnet/internal/percall"
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/problem"
 	"github.com/mcpnet/mcpnet/internal/surface"
 )
@@ -39,7 +40,7 @@ func (c *config) failed(err error) error {
 	case errors.Is(err, percall.ErrMoved):
 		code = types.ErrInvalidNetworkConfig
 	}
-	return types.NewError(code, fmt.Sprintf("mcpnet: network %q: %v", c.Name, err), "")
+	return types.NewError(code, printed.Lines(fmt.Sprintf("mcpnet: network %q: %v", c.Name, err)), "")
 }
 
 // checkSandbox refuses a path that is not a network namespace, and the host's own namespace.

@@ -15,6 +15,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/ipam"
 	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/strictjson"
 	"github.com/mcpnet/mcpnet/internal/surface"
@@ -29,7 +30,7 @@ const netavarkAPI = "1.0.0"
 func netavark(args []string, in io.Reader, out io.Writer) (exit int) {
 	answer, err := serveNetavark(args, in)
 	if err != nil {
-		answer, exit = map[string]string{"error": "mcpnet: " + err.Error()}, 1
+		answer, exit = map[string]string{"error": "mcpnet: " + printed.Lines(err.Error())}, 1
 	}
 	if answer == nil {
 		return exit
@@ -131,7 +132,7 @@ func (c netavarkCall) setup(ctx context.Context, netns string) (any, error) {
 	}
 	p, err := c.Words(c.attachmentID()).Endpoint(n)
 	if err != nil {
-		return nil, fmt.Errorf("network %s: container %s: %w", n.Name, c.ContainerName, err)
+		return nil, fmt.Errorf("network %s: container %s: %w", n.DisplayName(), printed.Name(c.ContainerName), err)
 	}
 	e, err := openNetavark(ctx)
 	if err != nil {

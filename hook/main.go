@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/mcpnet/mcpnet/internal/oci"
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
 
@@ -34,7 +35,7 @@ func main() {
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == "hook" {
 		if err := hook(args[1:], os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "mcpnet-runtime:", err)
+			fmt.Fprintln(os.Stderr, "mcpnet-runtime:", printed.Lines(err.Error()))
 			os.Exit(1)
 		}
 		return

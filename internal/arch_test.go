@@ -18,7 +18,8 @@ const module = "github.com/mcpnet/mcpnet/"
 
 var (
 	pure = []string{"internal/problem", "internal/policy", "internal/topology", "internal/firewall", "internal/plan",
-		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/strictjson", "internal/install/part",
+		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/strictjson", "internal/printed",
+		"internal/install/part",
 		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker",
 		"internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcpnet/mcpnet/internal/install"
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
@@ -53,15 +54,18 @@ func run(args []string, out, complaints io.Writer) int {
 	case errors.Is(err, errDrift):
 		return exitDrift
 	case errors.As(err, &refused):
-		fmt.Fprintf(complaints, "mcpnet: %v\n", err)
+		complain(complaints, err)
 		return exitDrift
 	case errors.As(err, &usage):
-		fmt.Fprintf(complaints, "mcpnet: %v\n", err)
+		complain(complaints, err)
 		return exitUsage
 	}
-	fmt.Fprintf(complaints, "mcpnet: %v\n", err)
+	complain(complaints, err)
 	return exitFailed
 }
+
+// complain prints an error, which may repeat what others wrote.
+func complain(out io.Writer, err error) { fmt.Fprintln(out, "mcpnet:", printed.Lines(err.Error())) }
 
 // options are those of every command.
 type options struct {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/report"
 )
 
@@ -46,7 +47,7 @@ func printPlan(c *cobra.Command, o *options, p report.Plan) error {
 		_, err := fmt.Fprintln(out, "Nothing to do: the kernel is what the networks ask for.")
 		return err
 	}
-	for i, s := range p.Steps {
+	for i, s := range printed.All(p.Steps) {
 		if _, err := fmt.Fprintf(out, "%3d  %s: %s\n", i+1, s.Namespace, s.Action); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -54,6 +55,7 @@ func healthy(s report.Status) bool {
 }
 
 func printStatus(out io.Writer, s report.Status) error {
+	s = printed.All(s)
 	p := painter{colour: wantsColour(out)}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	unused := len(s.Networks) == 0

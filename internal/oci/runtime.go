@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/strictjson"
 )
 
@@ -85,7 +86,7 @@ func Exec(path string, args []string) error {
 
 // Report writes a call's failure where the engine looks for it: into the runtime's log, and to standard error.
 func (c Call) Report(failure error) {
-	text := "mcpnet-runtime: " + failure.Error()
+	text := "mcpnet-runtime: " + printed.Lines(failure.Error())
 	fmt.Fprintln(os.Stderr, text)
 	path, format := c.Log()
 	if path == "" {

@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/mcpnet/mcpnet/internal/printed"
 )
 
 // maxShown is how many bytes of a user's text an error line repeats.
@@ -27,7 +28,7 @@ type Problem struct {
 // String renders the problem as one line, whatever bytes the input held.
 func (p Problem) String() string {
 	var b strings.Builder
-	b.WriteString(showKey(p.Key))
+	b.WriteString(printed.Name(p.Key))
 	if p.Value != "" {
 		b.WriteString("=" + strconv.Quote(shorten(p.Value)))
 	}
@@ -73,16 +74,6 @@ func Of(err error) (List, error) {
 		return l, nil
 	}
 	return nil, err
-}
-
-// showKey quotes a key that would otherwise be invisible or break the line.
-func showKey(key string) string {
-	odd := func(r rune) bool { return r == unicode.ReplacementChar || unicode.IsSpace(r) || !unicode.IsPrint(r) }
-	short := shorten(key)
-	if short == "" || strings.ContainsFunc(short, odd) {
-		return strconv.Quote(short)
-	}
-	return short
 }
 
 // shorten keeps an error readable when the input is not.

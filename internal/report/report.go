@@ -2,7 +2,11 @@
 // and `mcpnet plan`. Fields are added, never changed, within a version; Schema names it. The package is pure.
 package report
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/mcpnet/mcpnet/internal/printed"
+)
 
 // Versions of the documents.
 const (
@@ -121,9 +125,14 @@ type Step struct {
 const shortID = 12
 
 // DisplayName is the name that a user knows the network by, or a short id where it is not known yet.
-func (n Network) DisplayName() string { return cmp.Or(n.Name, n.ID[:min(shortID, len(n.ID))]) }
+func (n Network) DisplayName() string {
+	return printed.Name(cmp.Or(n.Name, n.ID[:min(shortID, len(n.ID))]))
+}
 
 // DisplayName is the name of the endpoint's container, or a short id where it is not known yet.
 func (e Endpoint) DisplayName() string {
-	return cmp.Or(e.Container, "endpoint "+e.ID[:min(shortID, len(e.ID))])
+	if e.Container == "" {
+		return "endpoint " + printed.Name(e.ID[:min(shortID, len(e.ID))])
+	}
+	return printed.Name(e.Container)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/printed"
 )
 
 // Owner is the engine surface that made a network. Each surface collects only the garbage of its own.
@@ -137,7 +138,7 @@ func (n Network) Placed(e Endpoint) error {
 
 // DisplayName is the name that a user knows the network by, or a short id where it is not known yet.
 func (n Network) DisplayName() string {
-	return cmp.Or(n.Name, n.ID[:min(12, len(n.ID))])
+	return printed.Name(cmp.Or(n.Name, n.ID[:min(12, len(n.ID))]))
 }
 
 // Endpoint is one container's attachment to a network.
