@@ -170,7 +170,7 @@ func (w wrapper) start() error {
 		}
 	}
 	if w.selective && !hardened {
-		if err := missed(d, a, w.call.ID()); err != nil {
+		if err := missed(d, a, w.call.ID(), procfs.NetNS(s.PID)); err != nil {
 			return err
 		}
 	}
@@ -179,12 +179,19 @@ func (w wrapper) start() error {
 
 // missed stops a server that was not known to be one at create, so that nothing hardened it. It does so in every
 // mode of the network: a default runtime that lets such a container start would protect nothing.
-func missed(d *oci.Document, a attachment, id string) error {
+func missed(d *oci.Document, a attachment, id, network string) error {
+	if len(a.servers()) == 0 {
+		return nil
+	}
+	problems, err := breaches(d, network)
+	if err != nil {
+		return err
+	}
 	excess, err := a.excess(d)
-	if err == nil && len(excess) > 0 {
+	if problems = append(problems, excess...); err == nil && len(problems) > 0 {
 		err = fmt.Errorf("container %.12s%s was not known to be on an mcpnet network when it was created, and %s. "+
 			"Remedy: start it once more, or with --runtime mcpnet",
-			id, a.networks(), strings.Join(excess, "; "))
+			id, a.networks(), strings.Join(problems, "; "))
 	}
 	return err
 }

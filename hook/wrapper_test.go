@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mcpnet/mcpnet/internal/oci"
+	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
 const config = `{"process":{"args":["sh"],"capabilities":{"bounding":["CAP_NET_RAW","CAP_NET_BIND_SERVICE"],"effective":["CAP_NET_RAW"]}},
@@ -17,13 +18,13 @@ const config = `{"process":{"args":["sh"],"capabilities":{"bounding":["CAP_NET_R
 
 // fixture is a bundle and a runtime's state, as an engine leaves them.
 type fixture struct {
-	t            *testing.T
-	bundle, root string
+	t                   *testing.T
+	bundle, root, store string
 }
 
 func newFixture(t *testing.T, text string) *fixture {
-	t.Setenv("MCPNET_STORE", t.TempDir())
-	b := &fixture{t, t.TempDir(), t.TempDir()}
+	b := &fixture{t, t.TempDir(), t.TempDir(), t.TempDir()}
+	t.Setenv("MCPNET_STORE", b.store)
 	b.write(filepath.Join(b.bundle, oci.ConfigFile), text)
 	return b
 }
@@ -140,12 +141,16 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// networkDocument is a network's document as 82bb395 wrote it.
+func networkDocument(owner topology.Owner, mode string) string {
+	return fmt.Sprintf(`{"schema":1,"id":"netid","name":"mcp-secure","owner":%q,"bridge":"mcp-secure","subnet":"172.20.0.0/16",`+
+		`"bridgeAddr":"172.20.0.1","policy":{"gateways":[{"addr":"172.20.0.100","port":{"protocol":"tcp","number":8080}}],"connect":{},`+
+		`"egress":{},"dns":"off","log":"off","mode":"enforce","caps":"CHOWN","capsMode":%q,"firewall":"auto","mtu":1500}}`, owner, mode)
+}
+
 // TestDockerRecord finds mcpnet networks in what Docker keeps of a container, however the user named them.
 func TestDockerRecord(t *testing.T) {
-	const policy = `{"gateways":[{"addr":"172.20.0.100","port":{"protocol":"tcp","number":8080}}],"connect":{},"egress":{},"dns":"off","log":"off","mode":"enforce","caps":"CHOWN","capsMode":"%s","firewall":"auto","mtu":1500}`
-	network := func(mode string) string {
-		return `{"schema":1,"id":"netid","name":"mcp-secure","owner":"docker","bridge":"mcp-secure","subnet":"172.20.0.0/16","bridgeAddr":"172.20.0.1","policy":` + fmt.Sprintf(policy, mode) + `}`
-	}
+	network := func(mode string) string { return networkDocument(topology.OwnerDocker, mode) }
 	for name, tt := range map[string]struct {
 		network, record, host string
 		hardened              bool
