@@ -105,6 +105,11 @@ func TestExec(t *testing.T) {
 	if err := b.call(true, "--root ROOT exec --cap CAP_NET_BIND_SERVICE id sh"); err != nil {
 		t.Error(err)
 	}
+	b.write(document, strings.Replace(process, "capabilities", "capabilitieſ", 1))
+	if err := b.call(true, exec); err == nil || !strings.Contains(err.Error(), `is not "capabilities"`) {
+		t.Errorf("a process document with a folded key: %v", err)
+	}
+	b.write(document, process)
 	if err := b.call(true, exec); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +128,10 @@ func TestRefuses(t *testing.T) {
 		"no process":      {strings.Replace(config, `"process"`, `"x-process"`, 1), "create --bundle BUNDLE id", "has no process"},
 		"privileged":      {privileged, "create --bundle BUNDLE id", "is privileged"},
 		"host network":    {hostNetwork, "run --bundle BUNDLE id", "host's network namespace"},
+		"a folded key":    {strings.Replace(config, "capabilities", "capabilitie\u017f", 1), "create --bundle BUNDLE id", `"capabilitie\u017f" is not "capabilities"`},
+		"another case":    {strings.Replace(config, `"process":{`, `"process":{"NoNewPrivileges":false,`, 1), "create --bundle BUNDLE id", `"NoNewPrivileges" is not`},
+		"a folded object": {strings.Replace(config, `"process"`, `"proceſs":{},"process"`, 1), "create --bundle BUNDLE id", `"proce\u017fs" is not "process"`},
+		"a key twice":     {strings.Replace(config, `"linux":{`, `"linux":{"namespaces":[],`, 1), "create --bundle BUNDLE id", "/linux/namespaces stands there twice"},
 		"checkpoint":      {config, "restore --bundle BUNDLE id", "checkpoint"},
 		"unknown to exec": {config, "--root ROOT exec --process /tmp/none other", "no state"},
 		"no such process": {config, "--root ROOT exec --process /nonexistent/p.json id", "/nonexistent/p.json"},
@@ -156,19 +165,21 @@ func TestDockerRecord(t *testing.T) {
 		hardened              bool
 		says                  string
 	}{
-		"by name":          {network("audit"), `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
-		"by id":            {network("audit"), `{"x":{"NetworkID":"netid"}}`, `{"NetworkMode":"x"}`, true, ""},
-		"mode alone":       {network("audit"), `{}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
-		"off":              {network("off"), `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
-		"elsewhere":        {network("enforce"), `{"bridge":{}}`, `{"NetworkMode":"bridge"}`, false, ""},
-		"gateway by ip":    {network("enforce"), `{"mcp-secure":{"IPAMConfig":{"IPv4Address":"172.20.0.100"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
-		"gateway by role":  {network("enforce"), `{"mcp-secure":{"DriverOpts":{"mcpnet.role":"gateway"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
-		"two networks":     {network("enforce"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, false, "on 2 networks"},
-		"two, audited":     {network("audit"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
-		"part of the id":   {network("audit"), `{"neti":{}}`, `{"NetworkMode":"neti"}`, true, ""},
-		"unreadable store": {`{"schema":9}`, `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, ""}, // start refuses
-		"does not concern": {`{"schema":9}`, `{"bridge":{}}`, `{"NetworkMode":"default"}`, false, ""},
-		"broken record":    {network("audit"), `{`, `{}`, false, "config.v2.json"},
+		"by name":           {network("audit"), `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
+		"by id":             {network("audit"), `{"x":{"NetworkID":"netid"}}`, `{"NetworkMode":"x"}`, true, ""},
+		"mode alone":        {network("audit"), `{}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
+		"off":               {network("off"), `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
+		"elsewhere":         {network("enforce"), `{"bridge":{}}`, `{"NetworkMode":"bridge"}`, false, ""},
+		"gateway by ip":     {network("enforce"), `{"mcp-secure":{"IPAMConfig":{"IPv4Address":"172.20.0.100"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
+		"gateway by role":   {network("enforce"), `{"mcp-secure":{"DriverOpts":{"mcpnet.role":"gateway"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
+		"two networks":      {network("enforce"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, false, "on 2 networks"},
+		"two, audited":      {network("audit"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
+		"part of the id":    {network("audit"), `{"neti":{}}`, `{"NetworkMode":"neti"}`, true, ""},
+		"unreadable store":  {`{"schema":9}`, `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, ""}, // start refuses
+		"does not concern":  {`{"schema":9}`, `{"bridge":{}}`, `{"NetworkMode":"default"}`, false, ""},
+		"a network twice":   {network("audit"), `{"bridge":{},"bridge":{}}`, `{"NetworkMode":"bridge"}`, false, "/NetworkSettings/Networks/bridge stands there twice"},
+		"a mode that folds": {network("audit"), `{}`, `{"networkMode":"mcp-secure"}`, false, `"networkMode" is not "NetworkMode"`},
+		"broken record":     {network("audit"), `{`, `{}`, false, "config.v2.json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

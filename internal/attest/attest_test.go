@@ -43,7 +43,8 @@ func TestDirectory(t *testing.T) {
 		check(t, d.ForgetContainer("c"))
 	}
 	// What is not whole, or about another, is no evidence.
-	for _, text := range []string{"", "{", `{"endpoint":"other","caps":"none"}`, `{"endpoint":"e","caps":"EVERYTHING"}`} {
+	for _, text := range []string{"", "{", `{"endpoint":"other","caps":"none"}`, `{"endpoint":"e","caps":"EVERYTHING"}`,
+		`{"endpoint":"e","caps":"none","capſ":"none"}`, `{"endpoint":"e","caps":"none","caps":"none"}`} {
 		check(t, os.WriteFile(filepath.Join(dir, "attested", "e.json"), []byte(text), 0o600))
 		if got, ok, err := d.Attested("e"); ok || err == nil {
 			t.Errorf("%q: %+v", text, got)

@@ -264,6 +264,9 @@ func TestCNIWishes(t *testing.T) {
 			`ips="fd00::7": not an IPv4 address`},
 		"a role that widens":      {narrowed, nil, "host-local", "", "annotation mcpnet.role"},
 		"a role that there's not": {role("gatway"), nil, "host-local", "", "mean gateway?"},
+		"an annotation in another case": {map[string]any{"runtimeConfig": map[string]any{"io.kubernetes.cri.pod-annotations": map[string]string{
+			"Mcpnet.Role": "server"}}}, nil, "host-local", "", "keys of mcpnet's are in lower case; did you mean mcpnet.role?"},
+		"an argument in another case": {inArgs(map[string]any{"MCPNET.role": "server"}), nil, "host-local", "", "args.cni MCPNET.role"},
 		"types": {inArgs(map[string]any{"ips": 1, "mac": 2, policy.KeyRole: 3}), nil,
 			"host-local", "", "4 problems"},
 		"bandwidth": {map[string]any{"runtimeConfig": map[string]any{"bandwidth": map[string]int{"ingressRate": 1}}}, nil,

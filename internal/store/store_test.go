@@ -142,6 +142,12 @@ func TestBadDocuments(t *testing.T) {
 		"of another id": func(t *testing.T, path string) string {
 			return strings.NewReplacer(`"id": "n"`, `"id": "x"`, `"id":"a"`, `"id":"x"`).Replace(whole(t, path))
 		},
+		"a key twice": func(t *testing.T, path string) string {
+			return strings.Replace(whole(t, path), `"owner"`, `"owner":"cni","owner"`, 1)
+		},
+		"a key in another case": func(t *testing.T, path string) string {
+			return strings.Replace(whole(t, path), `"owner"`, `"Owner"`, 1)
+		},
 		"wrong address": func(t *testing.T, path string) string {
 			return strings.NewReplacer("172.20.0.1\"", "172.20\"", "172.20.240.1", "172.20").Replace(whole(t, path))
 		},

@@ -101,3 +101,24 @@ func checkMade(t *testing.T, what string, m made) {
 		}
 	}
 }
+
+// TestFoldedKeys: a bundle that runc reads otherwise than it is written is refused. The control: runc itself runs it, with
+// a capability under a key that only ends like the right one.
+func TestFoldedKeys(t *testing.T) {
+	p := testengine.StartPodman(t, testengine.PodmanOptions{Version: "4.3", Host: testengine.Host{NetNS: testnet.New(t, "host").Path(),
+		Programs: map[string]string{runtimePath: testengine.GoFile(t, "", "hook").Source}}})
+	p.Import(image)
+	root := p.MustPodman("image", "mount", image)
+	must(t, p, "sh", "-c", `mkdir /b && cd /b && runc spec && sed -i \
+ -e 's|"path": "rootfs"|"path": "'"$0"'"|' -e 's|"terminal": true|"terminal": false|' -e 's|"sh"|"cat", "/proc/self/status"|' \
+ -e 's|"linux": {|"linux": { "cgroupsPath": "'"$MCPNET_TEST_CGROUP"'/folded",|' \
+ -e 's|"capabilities": {|"capabilitie\\u017f": { "bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"] }, "x": {|' \
+ config.json`, root)
+	if out := must(t, p, "runc", "run", "--bundle", "/b", "plain"); !strings.Contains(out, "CapEff:\t0000000000001000") {
+		t.Errorf("runc does not read the key: this shows nothing: %s", out)
+	}
+	out, err := p.Exec(runtimePath, "run", "--bundle", "/b", "hard")
+	if err == nil || !strings.Contains(err.Error(), `"capabilitie\u017f" is not "capabilities"`) {
+		t.Errorf("%v: %s", err, out)
+	}
+}
