@@ -78,13 +78,20 @@ func (c *Containerd) MustRunPod(opts PodOptions) *Pod {
 	return pod
 }
 
+// kubelets is what the kubelet says of each container that is not privileged (pkg/securitycontext/util.go).
+var kubelets = map[string]any{
+	"masked_paths": []string{"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"},
+	"readonly_paths": []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
+}
+
 // Run runs a container in the pod, of an image that Import made.
 func (p *Pod) Run(name, image string, command ...string) (*Container, error) {
 	container, err := p.RunConfig(map[string]any{
 		"metadata": map[string]any{"name": name},
 		"image":    map[string]any{"image": reference(image)},
 		"command":  command,
-		"linux":    map[string]any{},
+		"linux":    map[string]any{"security_context": kubelets},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", name, err)
