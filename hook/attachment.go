@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/link"
@@ -56,13 +57,14 @@ func (a attachment) allowed() policy.Caps {
 	return allowed
 }
 
+// enforced reports whether a network refuses servers that hold too much.
 func (a attachment) enforced() bool {
-	for _, e := range a.servers() {
-		if e.network.Policy.CapsMode == policy.CapsEnforce {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.servers(), func(e endpoint) bool { return e.network.Policy.CapsMode == policy.CapsEnforce })
+}
+
+// guarded reports whether a network refuses servers with another way out. Only audit lets them be.
+func (a attachment) guarded() bool {
+	return slices.ContainsFunc(a.servers(), func(e endpoint) bool { return e.network.Policy.CapsMode != policy.CapsAudit })
 }
 
 // excess names what a bundle's process holds beyond what the networks permit.

@@ -104,7 +104,7 @@ func (r record) attachment() (attachment, error) {
 	switch {
 	case owner.id != r.id:
 		a.problems = append(a.problems, fmt.Sprintf("shares the network namespace of container %.12s", owner.id))
-	case len(owner.networks) > 1 && a.enforced():
+	case len(owner.networks) > 1 && a.guarded():
 		a.problems = append(a.problems, fmt.Sprintf("is on %d networks", len(owner.networks)))
 	}
 	return a, nil

@@ -54,7 +54,9 @@ func ip(t *testing.T, n *testnet.NS, args ...string) {
 // never attested. A default runtime refuses in every mode what it could not harden.
 func TestStart(t *testing.T) {
 	const create, start = "create --bundle BUNDLE id", "--root ROOT start id"
-	another := func(a attached) { ip(a.t, a.container, "link", "add", "out", "up", "type", "veth", "peer", "name", "out2") }
+	another := func(a attached) {
+		ip(a.t, a.container, "link", "add", "out", "up", "type", "veth", "peer", "name", "out2")
+	}
 	for name, tt := range map[string]struct {
 		mode      string
 		create    string // or nothing hardens the container
@@ -66,7 +68,9 @@ func TestStart(t *testing.T) {
 	}{
 		"conforms":                  {mode: "enforce", create: create, config: config, attested: true},
 		"conforms, audited":         {mode: "audit", create: create, config: config, attested: true},
-		"another way out":           {mode: "enforce", create: create, config: config, change: another, says: "has another way out: out; mcpnet.caps.mode=enforce"},
+		"another way out":           {mode: "enforce", create: create, config: config, change: another, says: "has another way out: out; the network's mcpnet.caps.mode"},
+		"another way out, guarded":  {mode: "guard", create: create, config: config, change: another, says: "has another way out: out"},
+		"not hardened, guarded":     {mode: "guard", config: config},
 		"another way out, audited":  {mode: "audit", create: create, config: config, change: another},
 		"not hardened":              {mode: "enforce", config: config, says: "holds CAP_NET_RAW"},
 		"not hardened, audited":     {mode: "audit", config: config},

@@ -219,17 +219,18 @@ func admit(d *oci.Document, a attachment, id, network string) error {
 	if len(servers) == 0 {
 		return nil
 	}
-	problems, err := breaches(d, network)
+	open, err := breaches(d, network)
 	if err != nil {
 		return err
 	}
+	open = append(open, a.problems...)
 	excess, err := a.excess(d)
 	if err != nil {
 		return err
 	}
-	if problems = slices.Concat(problems, a.problems, excess); len(problems) > 0 {
-		if a.enforced() {
-			return fmt.Errorf("container %.12s%s %s; mcpnet.caps.mode=enforce lets no such container start. "+
+	if problems := slices.Concat(open, excess); len(problems) > 0 {
+		if len(open) > 0 && a.guarded() || a.enforced() {
+			return fmt.Errorf("container %.12s%s %s; the network's mcpnet.caps.mode lets no such container start. "+
 				"Remedy: --runtime mcpnet, and one network",
 				id, a.networks(), strings.Join(problems, "; "))
 		}

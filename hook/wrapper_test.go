@@ -173,6 +173,7 @@ func TestDockerRecord(t *testing.T) {
 		"gateway by ip":     {network("enforce"), `{"mcp-secure":{"IPAMConfig":{"IPv4Address":"172.20.0.100"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
 		"gateway by role":   {network("enforce"), `{"mcp-secure":{"DriverOpts":{"mcpnet.role":"gateway"}}}`, `{"NetworkMode":"mcp-secure"}`, false, ""},
 		"two networks":      {network("enforce"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, false, "on 2 networks"},
+		"two, guarded":      {network("guard"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, false, "on 2 networks"},
 		"two, audited":      {network("audit"), `{"mcp-secure":{},"other":{}}`, `{"NetworkMode":"mcp-secure"}`, true, ""},
 		"part of the id":    {network("audit"), `{"neti":{}}`, `{"NetworkMode":"neti"}`, true, ""},
 		"unreadable store":  {`{"schema":9}`, `{"mcp-secure":{}}`, `{"NetworkMode":"mcp-secure"}`, false, ""}, // start refuses

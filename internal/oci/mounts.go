@@ -98,15 +98,14 @@ func sourcesOf(m specs.Mount) (sources []string) {
 	return sources
 }
 
-// namesOf are the paths that a place of the host has: through links, through other mounts of the same file system, and
-// those of what is mounted below it.
+// namesOf are the paths that a place of the host has: through links, through its own mount and others of the same file
+// system, and those of what is mounted below it.
 func namesOf(source string, table []*mountinfo.Info) []string {
 	names := []string{source}
 	real, err := filepath.EvalSymlinks(source)
 	if err != nil {
 		return names // the runtime does not find it either
 	}
-	names = append(names, real)
 	if at := holder(real, table); at != nil {
 		names = append(names, elsewhere(at, filepath.Join(at.Root, below(real, at.Mountpoint)), table)...)
 	}

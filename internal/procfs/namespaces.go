@@ -24,16 +24,16 @@ func StrangerIn(path, kind string, network uint64) (found Stranger, ok bool, err
 		return found, false, err
 	}
 	wanted := fmt.Sprintf("%s:[%d]", kind, inode)
-	names, err := readNames(root)
+	entries, err := os.ReadDir(root)
 	if err != nil {
 		return found, false, err
 	}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		dir := filepath.Join(root, name)
+		dir := filepath.Join(root, entry.Name())
 		if link, err := os.Readlink(filepath.Join(dir, "ns", kind)); err != nil || link != wanted {
 			continue
 		}
@@ -52,13 +52,4 @@ func NamespaceOf(path string) (uint64, error) {
 		return 0, fmt.Errorf("namespace %s: %w", path, err)
 	}
 	return info.Ino, nil
-}
-
-func readNames(path string) ([]string, error) {
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	return dir.Readdirnames(-1)
 }

@@ -19,7 +19,12 @@ const root = "/proc"
 
 // Processes finds the processes in each of the network namespaces, by the namespace's inode.
 func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
-	names, err := readNames(root)
+	dir, err := os.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return nil, err
 	}
