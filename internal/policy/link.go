@@ -43,7 +43,7 @@ func parseBridge(value string) (string, problem.List) {
 	if !isLetter(rune(value[0])) {
 		refuse("must begin with a letter")
 	}
-	if strings.ContainsFunc(value, isOdd) {
+	if strings.ContainsFunc(value, func(r rune) bool { return !isLetter(r) && !strings.ContainsRune("0123456789_.-", r) }) {
 		refuse("only the letters A to Z and a to z, digits and the characters _ . - are accepted")
 	}
 	if strings.HasPrefix(value, wirePrefix) {
@@ -61,8 +61,6 @@ func BridgeProblems(name string) problem.List {
 	_, problems := parseBridge(name)
 	return problems
 }
-
-func isOdd(r rune) bool { return !isLetter(r) && !strings.ContainsRune("0123456789_.-", r) }
 
 func isLetter(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
