@@ -85,20 +85,13 @@ func (f *Firewall) Unload(ctx context.Context, r firewall.Ruleset) error {
 
 func (f *Firewall) run(ctx context.Context, text string) error {
 	_, err := f.ns.Run(ctx, text, "nft", "-f", "-")
-	return err
+	return f.named(ctx, err)
 }
 
-// probe is a rule in a chain without a hook. The kernel checks it, and makes nothing.
-const probe = "add table netdev mcpnet-probe\nadd chain netdev mcpnet-probe c\nadd rule netdev mcpnet-probe c %s\n"
-
-// ErrNoForward says that the kernel cannot forward in ingress, without which a wire leads nowhere.
-var ErrNoForward = errors.New("this kernel has no nft_fwd_netdev (CONFIG_NFT_FWD_NETDEV): " +
-	"mcpnet's wires need it; use a distribution kernel of Linux 5.10 or later, and load the module nft_fwd_netdev if modules are not loaded on demand")
-
-// Features finds out what the kernel offers, and ErrNoForward where it lacks the minimum.
+// Features finds out what the kernel offers, and what is missing of the minimum.
 func (f *Firewall) Features(ctx context.Context) (firewall.Features, error) {
-	if _, err := f.ns.Run(ctx, fmt.Sprintf(probe, "fwd to meta iif"), "nft", "--check", "-f", "-"); err != nil {
-		return firewall.Features{}, fmt.Errorf("%w (%w)", ErrNoForward, err)
+	if err := f.minimum(ctx); err != nil {
+		return firewall.Features{}, err
 	}
 	listed, err := f.listsPrefix(ctx)
 	if err != nil || !listed {
