@@ -15,6 +15,7 @@ import (
 	cniversion "github.com/containernetworking/cni/pkg/version"
 
 	"github.com/mcpnet/mcpnet/internal/attest"
+	"github.com/mcpnet/mcpnet/internal/logging"
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
@@ -36,22 +37,18 @@ func main() {
 	// A call takes milliseconds and does nothing in parallel. With fifty of these processes at once more threads only
 	// cost time.
 	runtime.GOMAXPROCS(1)
-	slog.SetDefault(logger())
+	// Standard output belongs to the protocol. Standard error engines keep or show.
+	slog.SetDefault(logging.Standard(logging.Level(slog.LevelWarn)))
+	if os.Getenv("CNI_COMMAND") == "" && len(os.Args) == 2 && os.Args[1] == "--version" {
+		fmt.Println("mcpnet-cni", version.String())
+		return
+	}
 	if os.Getenv("CNI_COMMAND") == "" && len(os.Args) > 1 {
 		os.Exit(netavark(os.Args[1:], os.Stdin, os.Stdout))
 	}
 	skel.PluginMainFuncs(skel.CNIFuncs{Add: add, Del: del, Check: check, GC: gc, Status: status},
 		cniversion.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf("CNI plugin mcpnet %s\n\n%s",
 			version.String(), about))
-}
-
-// logger writes to standard error, which engines keep or show. Standard output belongs to the protocol.
-func logger() *slog.Logger {
-	level := slog.LevelWarn
-	if text := os.Getenv("MCPNET_LOG"); text != "" {
-		_ = level.UnmarshalText([]byte(text))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // pins is where networks' namespaces are pinned.

@@ -40,6 +40,9 @@ func main() {
 		}
 		return
 	}
+	if len(args) == 1 && (args[0] == "--version" || args[0] == "-v") {
+		fmt.Println("mcpnet-runtime", version.String()) // runc's own version follows
+	}
 	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
 		fmt.Print("mcpnet-runtime ", version.String(), "\n\n", about)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/evidence"
+	"github.com/mcpnet/mcpnet/internal/logging"
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/surface"
@@ -79,10 +80,10 @@ func (c config) pins() ns.Pins {
 func main() {
 	c := parseFlags()
 	if c.version {
-		fmt.Println(version.String())
+		fmt.Println("mcpnet-plugin", version.String())
 		return
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel()}))
+	log := c.log()
 	slog.SetDefault(log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -92,12 +93,13 @@ func main() {
 	}
 }
 
-func logLevel() slog.Level {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(os.Getenv("MCPNET_LOG"))); err != nil {
-		return slog.LevelInfo
+// log is for Docker, or for whoever started a service.
+func (c config) log() *slog.Logger {
+	level := logging.Level(slog.LevelInfo)
+	if c.managed {
+		return logging.Managed(level)
 	}
-	return level
+	return logging.Standard(level)
 }
 
 // run serves the socket at once, since the engine waits for it, but answers no call before the kernel is as the store

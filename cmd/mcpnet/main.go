@@ -92,10 +92,12 @@ or with a conflist, for containerd, nerdctl, CRI-O and Podman 4 (examples/cni).
 
 Exit status: 0 as it should be, 1 something is not in force, 2 wrong usage, 3 the question could not be answered.`,
 		Example:       "  mcpnet status\n  mcpnet status --json | jq '.networks[].endpoints'\n  mcpnet plan",
+		Version:       version.String(),
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetVersionTemplate("mcpnet {{.Version}}\n")
 	root.PersistentFlags().StringVar(&o.socket, "socket", "/run/docker/plugins/mcpnet.sock", "the Docker plugin's socket")
 	root.PersistentFlags().StringVar(&o.store, "store", surface.Root(os.Getenv(surface.RootVariable)),
 		"the directory of the networks of CNI and Podman")
