@@ -159,6 +159,10 @@ func printActions(c *cobra.Command, r install.Result) error {
 		_, err := fmt.Fprintln(out, "Nothing to do: none of that was installed by mcpnet.")
 		return err
 	}
+	if r.Unchanged() {
+		_, err := fmt.Fprintf(out, "Nothing changed: what is there is the same (%s).\n", count(len(r.Actions)))
+		return err
+	}
 	if r.Root != "/" {
 		fmt.Fprintf(out, "In %s:\n", r.Root)
 	}
@@ -186,15 +190,18 @@ func printChanges(out io.Writer, r install.Result) error {
 			return err
 		}
 	}
-	var err error
-	switch unchanged {
-	case 0:
-	case 1:
-		_, err = fmt.Fprintln(out, "unchanged: 1 file")
-	default:
-		_, err = fmt.Fprintf(out, "unchanged: %d files\n", unchanged)
+	if unchanged == 0 {
+		return nil
 	}
+	_, err := fmt.Fprintf(out, "unchanged: %s\n", count(unchanged))
 	return err
+}
+
+func count(files int) string {
+	if files == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", files)
 }
 
 // describe is the line of an action. Before it is done, the difference that it makes follows.

@@ -59,14 +59,14 @@ func TestInstallUnchanged(t *testing.T) {
 		return out
 	}
 	run("--cni")
-	if out := run("--cni"); out != "In "+root+":\nunchanged: 1 file\n" {
+	if out := run("--cni"); out != "Nothing changed: what is there is the same (1 file).\n" {
 		t.Errorf("one file: %q", out)
 	}
 	out := run("--cni", "--netavark")
 	if !strings.Contains(out, "wrote /usr/local/libexec/netavark/mcpnet") || !strings.HasSuffix(out, "unchanged: 1 file\n") {
 		t.Errorf("one file more: %q", out)
 	}
-	if out := run("--cni", "--netavark", "--dry-run"); out != "In "+root+":\nunchanged: 2 files\n" {
+	if out := run("--cni", "--netavark", "--dry-run"); out != "Nothing changed: what is there is the same (2 files).\n" {
 		t.Errorf("two files: %q", out)
 	}
 	var result install.Result

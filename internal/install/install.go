@@ -10,6 +10,7 @@ package install
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/mcpnet/mcpnet/internal/install/action"
@@ -31,6 +32,12 @@ type Result struct {
 // Complete says that nothing was left that should be gone.
 func (r Result) Complete() bool {
 	return !slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb == action.Leave })
+}
+
+// Unchanged says that everything is as it should be already.
+func (r Result) Unchanged() bool {
+	return len(r.Actions) > 0 &&
+		!slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Verb != action.Unchanged })
 }
 
 // Install puts the files of the parts in place.
@@ -93,7 +100,11 @@ func (r Request) planInstall(t tree.Tree, m manifest.Manifest) ([]Action, error)
 	if err != nil {
 		return nil, err
 	}
-	w.Files = append(r.files(findPlaces(t, m), programs), w.Files...)
+	places, err := r.places(t, m)
+	if err != nil {
+		return nil, err
+	}
+	w.Files = append(r.files(places, programs), w.Files...)
 	for i, f := range w.Files {
 		w.Files[i].InPlace = sameFile(f.Source, t.At(f.Path))
 	}
@@ -109,8 +120,8 @@ func (r Request) files(p places, programs map[string]program) []action.File {
 	var files []action.File
 	for _, of := range r.programParts() {
 		found := programs[of.Program()]
-		for _, path := range programPaths(of, p, r.Dir) {
-			f := action.File{Part: of, Path: path, Mode: 0o755, Source: found.path, Content: found.content}
+		for _, at := range programPlaces(of, p) {
+			f := action.File{Part: of, Path: at.path, Why: at.why, Mode: 0o755, Source: found.path, Content: found.content}
 			files = append(files, f)
 		}
 		if of == Service {
@@ -121,14 +132,37 @@ func (r Request) files(p places, programs map[string]program) []action.File {
 	return files
 }
 
-func programPaths(of Part, p places, dir string) []string {
+// places are the directories for plugins: the one that the user gave, or those that are found.
+func (r Request) places(t tree.Tree, m manifest.Manifest) (places, error) {
+	if r.Dir != "" {
+		given := []place{{r.Dir, ""}}
+		return places{given, given}, nil
+	}
+	var p places
+	var err error
+	if slices.Contains(r.Parts, CNI) {
+		p.cni, err = cniPlaces(t, m)
+	}
+	if slices.Contains(r.Parts, Netavark) {
+		p.netavark = netavarkPlaces(t, m)
+	}
+	return p, err
+}
+
+// target is where a program goes, and why there.
+type target struct{ path, why string }
+
+func programPlaces(of Part, p places) (out []target) {
 	switch of {
 	case part.Service:
-		return []string{part.ServicePath}
+		return []target{{path: part.ServicePath}}
 	case part.Runtime:
-		return []string{part.RuntimePath, part.DefaultPath}
+		return []target{{path: part.RuntimePath}, {path: part.DefaultPath}}
 	}
-	return p.paths(of, dir)
+	for _, at := range p.of(of) {
+		out = append(out, target{filepath.Join(at.dir, pluginName), at.why})
+	}
+	return out
 }
 
 func sameFile(a, b string) bool {

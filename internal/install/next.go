@@ -10,7 +10,7 @@ import (
 // installed are the commands that start the service and have engines read their configuration: the user starts things,
 // not this command. In another tree there is nothing to start yet.
 func installed(root string, actions []Action) []string {
-	of := func(a Action) bool { return a.Part == Service }
+	of := func(a Action) bool { return a.Part == Service && a.Verb != action.Unchanged }
 	replaced := func(a Action) bool { return a.Part == Service && a.Verb == action.Replace }
 	engines := reloads(root, reload, actions)
 	switch {

@@ -11,58 +11,45 @@ import (
 // pluginName is what the CNI and the netavark plugin are called. Conflists and `podman network create -d` name it.
 const pluginName = "mcpnet"
 
-var (
-	// cniDirs are where engines look for CNI plugins: upstream's directory, Fedora's and Debian's. A directory that
-	// holds one of the reference plugins is in use.
-	cniDirs          = []string{"/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"}
-	referencePlugins = []string{"bridge", "host-local", "loopback"}
-	// netavarkDirs are those of containers.conf (netavark_plugin_dirs), in the order in which Podman looks.
-	netavarkDirs = []string{
-		"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark",
-	}
-)
-
-// places are the directories of this host that plugins go to.
-type places struct{ cni, netavark []string }
-
-// findPlaces finds the directories in use, and those where mcpnet is already, so that no older version stays behind.
-func findPlaces(t tree.Tree, m manifest.Manifest) places {
-	var p places
-	for _, dir := range cniDirs {
-		there := func(plugin string) bool { return t.Exists(filepath.Join(dir, plugin)) }
-		if slices.ContainsFunc(referencePlugins, there) {
-			p.cni = append(p.cni, dir)
-		}
-	}
-	if i := slices.IndexFunc(netavarkDirs, t.Exists); i >= 0 {
-		p.netavark = append(p.netavark, netavarkDirs[i])
-	}
-	for _, r := range m.Files {
-		switch dir := filepath.Dir(r.Path); {
-		case !t.Exists(r.Path):
-		case r.Part == CNI:
-			p.cni = append(p.cni, dir)
-		case r.Part == Netavark:
-			p.netavark = append(p.netavark, dir)
-		}
-	}
-	return places{t.Distinct(p.cni), t.Distinct(p.netavark)}
+// netavarkDirs are those of containers.conf (netavark_plugin_dirs), in the order in which Podman looks.
+var netavarkDirs = []string{
+	"/usr/local/libexec/netavark", "/usr/libexec/netavark", "/usr/local/lib/netavark", "/usr/lib/netavark",
 }
 
-// paths says where a part's plugin goes: to the directory that the user gave, to those in use, or to the usual one.
-func (p places) paths(of Part, dir string) []string {
-	dirs := map[Part][]string{CNI: p.cni, Netavark: p.netavark}[of]
-	switch {
-	case dir != "":
-		dirs = []string{dir}
-	case len(dirs) == 0 && of == CNI:
-		dirs = cniDirs[:1]
-	case len(dirs) == 0:
-		dirs = netavarkDirs[:1]
+// places are the directories of this host that plugins go to.
+type places struct{ cni, netavark []place }
+
+// cniPlaces are the directories of CNI plugins that tools of this host read.
+func cniPlaces(t tree.Tree, m manifest.Manifest) ([]place, error) {
+	found, err := findCNI(t)
+	return distinct(t, append(found, installedPlaces(t, m, CNI)...)), err
+}
+
+// netavarkPlaces are the first directory of netavark's that is there.
+func netavarkPlaces(t tree.Tree, m manifest.Manifest) (found []place) {
+	if i := slices.IndexFunc(netavarkDirs, t.Exists); i >= 0 {
+		found = []place{{netavarkDirs[i], "it is there"}}
 	}
-	var paths []string
-	for _, d := range dirs {
-		paths = append(paths, filepath.Join(d, pluginName))
+	return distinct(t, append(found, installedPlaces(t, m, Netavark)...))
+}
+
+// installedPlaces are where mcpnet's plugin is already, so that no older version stays behind.
+func installedPlaces(t tree.Tree, m manifest.Manifest, of Part) (found []place) {
+	for _, r := range m.Files {
+		if r.Part == of && t.Exists(r.Path) {
+			found = append(found, place{filepath.Dir(r.Path), "mcpnet is there"})
+		}
 	}
-	return paths
+	return found
+}
+
+// of says where a part's plugin goes: to those in use, or to the usual one.
+func (p places) of(of Part) []place {
+	switch dirs := map[Part][]place{CNI: p.cni, Netavark: p.netavark}[of]; {
+	case len(dirs) > 0:
+		return dirs
+	case of == CNI:
+		return []place{{opt, "no tool and no directory of CNI plugins is there: it is the usual one"}}
+	}
+	return []place{{netavarkDirs[0], "no directory of netavark's is there: it is the first that Podman reads"}}
 }

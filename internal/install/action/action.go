@@ -55,6 +55,8 @@ type Action struct {
 	SHA256 string        `json:"sha256,omitempty"`
 	Source string        `json:"source,omitempty"`
 	Reason string        `json:"reason,omitempty"`
+	// Why says what makes this the place.
+	Why string `json:"why,omitempty"`
 	// Diff is what changes in a configuration file.
 	Diff string `json:"diff,omitempty"`
 	// Content is what the file will hold.
@@ -71,6 +73,9 @@ func (a Action) object() string {
 	text := a.Path
 	if a.Verb == Write || a.Verb == Replace {
 		text += fmt.Sprintf(", mode %s, from %s", a.Mode, a.Source)
+		if a.Why != "" {
+			text += " (" + a.Why + ")"
+		}
 	}
 	if a.Reason != "" {
 		text += ": " + a.Reason

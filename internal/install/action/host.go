@@ -12,6 +12,7 @@ import (
 type File struct {
 	Part    part.Part
 	Path    string
+	Why     string // it is there, where that was found
 	Mode    manifest.Mode
 	Source  string
 	Content []byte

@@ -57,7 +57,7 @@ func settleFiles(files []File, v View, m manifest.Manifest, next *manifest.Manif
 
 // settle decides on one file. A problem is the reason why it must not be written.
 func (f File) settle(s Seen, recorded manifest.Record, known, force bool) (a Action, problem string) {
-	a = Action{Verb: Replace, Path: f.Path, Part: f.Part, Mode: f.Mode, Source: f.Source,
+	a = Action{Verb: Replace, Path: f.Path, Why: f.Why, Part: f.Part, Mode: f.Mode, Source: f.Source,
 		SHA256: Sum(f.Content), Content: f.Content}
 	switch {
 	case !s.There:

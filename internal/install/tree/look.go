@@ -115,16 +115,11 @@ func (t Tree) ReadMatching(pattern, except string) ([]TextFile, error) {
 	return files, nil
 }
 
-// Distinct drops directories that are not there, or are another one by a symbolic link.
-func (t Tree) Distinct(dirs []string) []string {
-	var out []string
-	known := map[string]bool{}
-	for _, dir := range dirs {
-		real, err := filepath.EvalSymlinks(t.At(dir))
-		if err == nil && !known[real] {
-			known[real] = true
-			out = append(out, dir)
-		}
+// Real is a path without symbolic links on the way to it, where it is there.
+func (t Tree) Real(path string) string {
+	real, err := filepath.EvalSymlinks(t.At(path))
+	if err != nil {
+		return t.At(path)
 	}
-	return out
+	return real
 }
