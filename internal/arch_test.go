@@ -22,12 +22,12 @@ var (
 		"internal/install/part",
 		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/link", "internal/store", "internal/docker",
-		"internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
+		"internal/hostport", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
 	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store;
 	// entry points and collectors of evidence ask engines. The hook does without the core: it runs some ten times for
 	// each container, and only reads what fronts wrote.
 	joins = map[string][]string{
-		"internal/space": {"internal/link", "internal/firewall/nft"}, "internal/core": {"internal/firewall/iptables"},
+		"internal/space": {"internal/link", "internal/firewall/nft"}, "internal/core": {"internal/firewall/iptables", "internal/hostport"},
 		"internal/resident": {"internal/store"}, "internal/percall": {"internal/store"},
 		"plugin": {"internal/docker", "internal/attest"}, "cni": {"internal/ipam", "internal/attest"},
 		"cmd/mcpnet": {"internal/install"}, "hook": {"internal/oci", "internal/attest", "internal/store", "internal/link",
@@ -149,7 +149,7 @@ var installArrows = map[string][]string{
 	"internal/install/tree":     {"part", "manifest", "action"},
 	"internal/install/daemon":   {"part", "manifest", "config"},
 	"internal/install/register": {"part", "manifest", "action", "tree", "config", "daemon"},
-	"internal/install":          {"part", "manifest", "action", "tree", "register"},
+	"internal/install":          {"part", "manifest", "action", "tree", "config", "register"},
 }
 
 // TestInstall: the parts of internal/install keep to their arrows, and nothing else imports the inner ones.

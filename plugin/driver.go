@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-plugins-helpers/network"
 
+	"github.com/mcpnet/mcpnet/internal/request"
 	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -171,7 +172,29 @@ func (d *driver) EndpointInfo(*network.InfoRequest) (*network.InfoResponse, erro
 	return &network.InfoResponse{Value: map[string]string{}}, nil
 }
 
-// The calls below are for drivers that span hosts or publish ports.
+// ProgramExternalConnectivity publishes a gateway's ports. The engine calls it for the one network of a container over
+// which its default route leads; RevokeExternalConnectivity where another network becomes that.
+func (d *driver) ProgramExternalConnectivity(r *network.ProgramExternalConnectivityRequest) error {
+	return d.call("publish ports", func(ctx context.Context, e *resident.Front) error {
+		if err := needID(r.NetworkID, r.EndpointID); err != nil {
+			return err
+		}
+		ports, err := request.DockerPublications(r.Options)
+		if err != nil {
+			return err
+		}
+		return e.Publish(ctx, r.NetworkID, r.EndpointID, ports)
+	})
+}
+
+// RevokeExternalConnectivity takes them back.
+func (d *driver) RevokeExternalConnectivity(r *network.RevokeExternalConnectivityRequest) error {
+	return d.call("unpublish ports", func(ctx context.Context, e *resident.Front) error {
+		return errors.Join(needID(r.NetworkID, r.EndpointID), e.Unpublish(ctx, r.NetworkID, r.EndpointID))
+	})
+}
+
+// The calls below are for drivers that span hosts.
 
 func (d *driver) AllocateNetwork(*network.AllocateNetworkRequest) (*network.AllocateNetworkResponse, error) {
 	return nil, errors.New("mcpnet: networks of a swarm are not supported: " +
@@ -183,14 +206,6 @@ func (d *driver) FreeNetwork(*network.FreeNetworkRequest) error { return nil }
 func (d *driver) DiscoverNew(*network.DiscoveryNotification) error { return nil }
 
 func (d *driver) DiscoverDelete(*network.DiscoveryNotification) error { return nil }
-
-func (d *driver) ProgramExternalConnectivity(*network.ProgramExternalConnectivityRequest) error {
-	return nil
-}
-
-func (d *driver) RevokeExternalConnectivity(*network.RevokeExternalConnectivityRequest) error {
-	return nil
-}
 
 func findNetwork(ctx context.Context, e *resident.Front, id string) (topology.Network, error) {
 	if err := needID(id); err != nil {

@@ -186,7 +186,7 @@ func (s *engineSync) endpoints(ctx context.Context, known map[string]topology.Ne
 	for _, p := range have {
 		if a, ok := listed[p.ID]; ok {
 			delete(s.missing, p.ID)
-			err = s.decide(ctx, p, a)
+			err = errors.Join(s.decide(ctx, p, a), s.engine.NoteAlone(ctx, p.NetworkID, p.ID, a.Running && len(a.Others) == 0))
 		} else {
 			err = s.forget(ctx, p)
 		}

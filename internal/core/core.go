@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/firewall/iptables"
+	"github.com/mcpnet/mcpnet/internal/hostport"
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/space"
@@ -45,6 +46,7 @@ type Core struct {
 	config   Config
 	log      *slog.Logger
 	host     *space.Space
+	ports    *hostport.Ports
 	features firewall.Features
 
 	mu       sync.Mutex // of what follows
@@ -67,13 +69,13 @@ func Open(c Config) (*Core, error) {
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	return &Core{config: c, log: c.Log, host: host, spaces: map[string]*space.Space{},
+	return &Core{config: c, log: c.Log, host: host, ports: hostport.New(h, c.Log), spaces: map[string]*space.Space{},
 		flows: map[string]map[string][]firewall.Element{}}, nil
 }
 
 // Close releases everything; namespaces, rules and links stay.
 func (c *Core) Close() error {
-	failed := []error{c.host.Close()}
+	failed := []error{c.ports.Close(), c.host.Close()}
 	for _, s := range c.spaces {
 		failed = append(failed, s.Close())
 	}

@@ -7,12 +7,15 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/plan"
+	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/report"
+	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Status reads what is in force of networks. One that cannot be read is a finding; the others are shown.
-func (c *Core) Status(ctx context.Context, networks []plan.Network) (report.Status, error) {
+// Status reads what is in force of networks. One that cannot be read is a finding; the others are shown. watched says
+// that somebody looks at containers.
+func (c *Core) Status(ctx context.Context, networks []plan.Network, watched bool) (report.Status, error) {
 	s := report.Status{Schema: report.StatusSchema, Owners: []string{string(c.config.Owner)}, Networks: []report.Network{},
 		Layers: report.Layers{Namespaces: true, NFTables: true, Uplinks: true}}
 	host, err := c.ObserveHost()
@@ -33,9 +36,31 @@ func (c *Core) Status(ctx context.Context, networks []plan.Network) (report.Stat
 		s.Layers.NFTables = s.Layers.NFTables && !unguarded(status) && len(plan.Skeleton(n.Network, rules, o.Observed)) == 0
 		s.Layers.Uplinks = s.Layers.Uplinks && (!n.HasUplink() || status.UplinkUp)
 		s.Findings = append(s.Findings, driftFinding(status)...)
+		s.Findings = append(s.Findings, status.Judge(judged(n, o.Observed, watched))...)
 		s.Networks = append(s.Networks, status)
 	}
 	return s, nil
+}
+
+// judged is what a network is judged by beside its status.
+func judged(n plan.Network, o plan.Observed, watched bool) report.Judged {
+	j := report.Judged{CapsMode: string(n.Policy.CapsMode), Watched: watched}
+	var asks []string
+	words := surface.Of(n.Owner).Words
+	for _, a := range n.Policy.GatewayAddrs() {
+		j.Gateways = append(j.Gateways, a.String())
+		asks = append(asks, words.Address+" "+a.String())
+	}
+	j.Ask = fmt.Sprintf("%s, outside %s, or with %s=gateway (%s)", strings.Join(asks, " or "), words.Range, policy.KeyRole, words.Role)
+	for _, step := range plan.Uplink(n.Network, o) {
+		j.Missing = append(j.Missing, step.String())
+	}
+	for _, e := range n.Endpoints {
+		if e.Joined && e.Alone && e.Role != topology.RoleServer && len(n.PublicationsOf(e.ID)) == 0 {
+			j.Unpublished = append(j.Unpublished, e.Ports...)
+		}
+	}
+	return j
 }
 
 func plain(networks []plan.Network) (out []topology.Network) {
@@ -99,10 +124,17 @@ func (c *Core) networkStatus(n plan.Network, rules firewall.Ruleset, o observati
 	return s
 }
 
+func publishedText(n topology.Network, endpoint string) (out []string) {
+	for _, p := range n.PublicationsOf(endpoint) {
+		out = append(out, p.String())
+	}
+	return out
+}
+
 func (c *Core) endpointStatus(n topology.Network, e plan.Endpoint, o plan.Observed) report.Endpoint {
 	wire, exists := o.Links[e.Wire()]
-	s := report.Endpoint{ID: e.ID, Container: e.Container, Role: string(e.Role), Reason: e.Reason, Address: e.IP.String(), MAC: e.MAC.String(),
-		Wire: e.Wire(), State: report.StateDown, Sent: report.Counter(wire.In), Received: report.Counter(wire.Out)}
+	s := report.Endpoint{ID: e.ID, Container: e.Container, Name: e.Name, Role: string(e.Role), Reason: e.Reason, Address: e.IP.String(), MAC: e.MAC.String(),
+		Ports: e.Ports, Published: publishedText(n, e.ID), Wire: e.Wire(), State: report.StateDown, Sent: report.Counter(wire.In), Received: report.Counter(wire.Out)}
 	switch {
 	case !exists:
 		s.State = report.StateGone
@@ -112,7 +144,7 @@ func (c *Core) endpointStatus(n topology.Network, e plan.Endpoint, o plan.Observ
 		s.State = report.StateUp
 	}
 	if n.Examined(e.Endpoint) {
-		s.Admission = report.Admission{State: string(e.Admission.State), By: e.Admission.By, Reason: e.Admission.Reason}
+		s.Admission = report.Admission{State: string(e.Admission.State), By: e.Admission.By, Reason: e.Admission.Reason, WayOut: e.Admission.WayOut}
 		s.Quarantined = n.Held(e.Endpoint)
 	}
 	return s

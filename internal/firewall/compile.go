@@ -78,6 +78,8 @@ const (
 	// Only gateways that are there get what comes over the uplink: another container may have the address of one that is
 	// not.
 	setAttached = "attached-gateways"
+	// What is published of gateways is reached from everywhere beyond the network.
+	setPublished = "published-tcp"
 )
 
 // compiler builds the rules of one network's namespace.
@@ -133,7 +135,8 @@ func (c compiler) sets() []Set {
 	}
 	return append(append(sets, FlowSets()...),
 		Set{Family: Inet, Name: SetHost, Key: []Type{IPv4Addr}, Filled: true},
-		Set{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}, Filled: true})
+		Set{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}, Filled: true},
+		Set{Family: Inet, Name: setPublished, Key: []Type{IPv4Addr, InetService}, Elements: c.published()})
 }
 
 // FlowSets are the sets that rules fill: the connections that gateways opened.

@@ -46,7 +46,7 @@ func (c compiler) routerIn() []Rule {
 }
 
 // forwarding filters what a gateway sends beyond the network, and what comes from there. Only the host itself opens
-// connections to gateways.
+// connections to gateways, and whoever asks for a published port.
 func (c compiler) forwarding() []Rule {
 	if !c.network.HasUplink() {
 		return []Rule{c.deny("no-egress")}
@@ -58,6 +58,7 @@ func (c compiler) forwarding() []Rule {
 	return append(rules,
 		Rule{ID: c.id("egress-refused"), Match: []Match{fromRouter}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()},
 		Rule{ID: c.id("egress-answer"), Match: back(in(setAttached, IPDst), is(CTState, "established", "related")), Do: permit, Verdict: Accept},
+		Rule{ID: c.id("published"), Match: back(is(IPProto, "tcp"), in(setAttached, IPDst), in(setPublished, IPDst, TCPDst)), Do: permit, Verdict: Accept},
 		Rule{ID: c.id("host-connect"), Match: back(in(SetHost, IPSrc), in(setAttached, IPDst)), Do: permit, Verdict: Accept},
 		Rule{ID: c.id("inbound-refused"), Match: []Match{fromUplink}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()})
 }

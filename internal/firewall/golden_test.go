@@ -2,6 +2,7 @@ package firewall_test
 
 import (
 	"flag"
+	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
@@ -54,6 +55,11 @@ func TestHostText(t *testing.T) {
 	for _, name := range []string{"default", "egress-off", "egress-udp", "gateways"} {
 		golden.Check(t, *update, "host-"+name+".nft", firewall.CompileHost(testtopology.Network(t, testtopology.Policies[name])).LoadText())
 	}
+	n := testtopology.Network(t, nil)
+	to := netip.MustParseAddrPort("172.20.0.100:8080")
+	n.Published = []topology.Publication{{HostPort: 18080, To: to}, {HostPort: 18081, HostIP: netip.MustParseAddr("192.0.2.1"), To: to},
+		{HostPort: 18082, HostIP: netip.MustParseAddr("127.0.0.1"), To: to}}
+	golden.Check(t, *update, "host-published.nft", firewall.CompileHost(n).LoadText())
 	golden.Check(t, *update, "host-unload.nft", firewall.CompileHost(testtopology.Network(t, nil)).UnloadText())
 }
 

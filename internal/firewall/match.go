@@ -53,6 +53,7 @@ const (
 	OutIface  Field = "oifname"
 	CTState   Field = "ct state"
 	CTDir     Field = "ct direction"
+	CTStatus  Field = "ct status"
 )
 
 // Match is a condition of a rule: Is, IsNot, In or a Shape.
@@ -101,6 +102,8 @@ const (
 	PortUnreachable Shape = "icmp type destination-unreachable icmp code port-unreachable"
 	// Unicast is addressed to one station: errors about other frames would be answers to nobody (RFC 1122, 3.2.2).
 	Unicast Shape = "meta pkttype { host, other }"
+	// ToHost is addressed to the machine itself.
+	ToHost Shape = "fib daddr type local"
 	// EthernetARP is ARP for IPv4 over Ethernet (RFC 826), whose fields stand at fixed places.
 	EthernetARP Shape = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4"
 )

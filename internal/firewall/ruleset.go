@@ -31,6 +31,7 @@ type Hook string
 const (
 	HookIngress     Hook = "ingress"
 	HookPrerouting  Hook = "prerouting"
+	HookDstNAT      Hook = "dstnat" // prerouting, where destinations are translated
 	HookForward     Hook = "forward"
 	HookInput       Hook = "input"
 	HookPostrouting Hook = "postrouting"

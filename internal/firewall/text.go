@@ -90,21 +90,31 @@ func (c Chain) declaration() string {
 		return c.path()
 	}
 	kind, device := "filter", ""
-	if c.Hook == HookPostrouting {
+	if c.Hook == HookPostrouting || c.Hook == HookDstNAT {
 		kind = "nat"
 	}
 	if c.Device != "" {
 		device = fmt.Sprintf(" device %q", c.Device)
 	}
-	return fmt.Sprintf("%s { type %s hook %s%s priority %d; policy %s; }", c.path(), kind, c.Hook, device, c.Hook.Priority(), c.Policy)
+	return fmt.Sprintf("%s { type %s hook %s%s priority %d; policy %s; }", c.path(), kind, c.Hook.point(), device, c.Hook.Priority(), c.Policy)
+}
+
+// point is the kernel's name of the place where a hook's chains are called.
+func (h Hook) point() Hook {
+	if h == HookDstNAT {
+		return HookPrerouting
+	}
+	return h
 }
 
 // Priority is where mcpnet's chains stand at a hook: before filters of others (NF_IP_PRI_FILTER is 0), at the usual
-// place of source NAT, and at NF_IP_PRI_RAW in ingress and before connection tracking.
+// places of NAT, and at NF_IP_PRI_RAW in ingress and before connection tracking.
 func (h Hook) Priority() int {
 	switch h {
 	case HookIngress, HookPrerouting:
 		return -300
+	case HookDstNAT:
+		return -100
 	case HookPostrouting:
 		return 100
 	default:
@@ -285,6 +295,8 @@ func verdictText(v Verdict) string {
 		return fmt.Sprintf(answerARP, "arp daddr ip map @"+v.Map)
 	case ToRouter:
 		return fmt.Sprintf("meta mark set %d ether daddr set %s fwd to %q", v.Mark, v.MAC, topology.RouterPort)
+	case DNAT:
+		return "dnat ip to " + v.To
 	case Deliver:
 		return fmt.Sprintf("ether daddr set ip daddr map @%s fwd to ip daddr map @%s", v.MACs, v.Wires)
 	}

@@ -63,7 +63,11 @@ type ToRouter struct {
 // Deliver carries what the router sends to the endpoint that has the IP address.
 type Deliver struct{ MACs, Wires string }
 
+// DNAT sends a connection to another address and port.
+type DNAT struct{ To string }
+
 func (Simple) verdict()    {}
+func (DNAT) verdict()      {}
 func (Goto) verdict()      {}
 func (Forward) verdict()   {}
 func (AnswerARP) verdict() {}

@@ -31,6 +31,7 @@ type documents interface {
 	RLock(context.Context) (unlock func(), err error)
 	Identity() (string, error)
 	Fact(name string) string
+	HasResident() (bool, error)
 }
 
 // OpenReader opens the store to read, and connects to the kernel.
@@ -158,7 +159,7 @@ func (s *state) plan(n *network) plan.Network {
 	out := plan.Network{Network: n.Network.Network,
 		Incomplete: slices.ContainsFunc(s.unreadable, func(r store.Ref) bool { return r.Network == n.ID })}
 	for _, e := range n.endpoints {
-		out.Endpoints = append(out.Endpoints, plan.Endpoint{Endpoint: e.Endpoint, Joined: e.Joined})
+		out.Endpoints = append(out.Endpoints, plan.Endpoint{Endpoint: e.Endpoint, Joined: e.Joined, Alone: true})
 	}
 	return out
 }
@@ -253,7 +254,11 @@ func (r *Reader) Plan(ctx context.Context) (steps []report.Step, err error) {
 // Status reads what is in force.
 func (r *Reader) Status(ctx context.Context) (out report.Status, err error) {
 	err = r.view(ctx, func(s *state) error {
-		out, err = r.core.Status(ctx, s.planned())
+		watched, err := r.docs.HasResident()
+		if err != nil {
+			return err
+		}
+		out, err = r.core.Status(ctx, s.planned(), watched)
 		for _, p := range s.problems {
 			out.Findings = append(out.Findings, report.Unreadable(p.Path, p, p.Remedy))
 		}

@@ -28,6 +28,8 @@ type Endpoint struct {
 	topology.Endpoint
 	// Joined endpoints have their container end in a container; their wire is up.
 	Joined bool
+	// Alone says that the container has no other network, as far as its engine tells.
+	Alone bool
 }
 
 // Observed is what the kernel holds of one network.

@@ -33,6 +33,12 @@ const (
 	CodeDrift       Code = "not-in-force"
 	CodeQuarantined Code = "endpoint-quarantined"
 	CodeEvidence    Code = "no-evidence"
+	CodePort        Code = "published-port"
+	CodeNoGateway   Code = "no-gateway"
+	CodeEgress      Code = "egress-dead"
+	CodeWayOut      Code = "way-out"
+	CodeExcess      Code = "capabilities-excess"
+	CodeUnwatched   Code = "nobody-watches"
 )
 
 // Unreadable tells of a document of a store that cannot be read.

@@ -4,6 +4,7 @@ package report
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/printed"
 )
@@ -68,12 +69,16 @@ type Network struct {
 type Endpoint struct {
 	ID        string `json:"id"`
 	Container string `json:"container,omitempty"`
+	Name      string `json:"name,omitempty"` // by which a user knows the container, where Container is its id
 	Role      string `json:"role"`
 	Reason    string `json:"reason,omitempty"`
 	Address   string `json:"address"`
 	MAC       string `json:"mac"`
 	Wire      string `json:"wire"`
-	State     State  `json:"state"`
+	// Ports are those that were to be published, and Published those that mcpnet publishes.
+	Ports     []string `json:"ports,omitempty"`
+	Published []string `json:"published,omitempty"`
+	State     State    `json:"state"`
 	// Admission tells whether the container keeps to mcpnet.caps and has no other way out; empty where nobody looks.
 	Admission Admission `json:"admission,omitzero"`
 	// Quarantined endpoints pass nothing until their container conforms.
@@ -100,6 +105,7 @@ type Admission struct {
 	State  string `json:"state"`            // "conforms", "violates", or "" while there is no evidence
 	By     string `json:"by,omitempty"`     // the evidence
 	Reason string `json:"reason,omitempty"` // what is against it
+	WayOut bool   `json:"wayOut,omitempty"` // what is against it is a way past its network
 }
 
 // Counter is what a rule or a link has met.
@@ -129,10 +135,18 @@ func (n Network) DisplayName() string {
 	return printed.Name(cmp.Or(n.Name, n.ID[:min(shortID, len(n.ID))]))
 }
 
-// DisplayName is the name of the endpoint's container, or a short id where it is not known yet.
+// DisplayName is the name of the endpoint's container, or a short id where it is not known.
 func (e Endpoint) DisplayName() string {
-	if e.Container == "" {
+	switch {
+	case e.Name != "":
+		return printed.Name(e.Name)
+	case e.Container == "":
 		return "endpoint " + printed.Name(e.ID[:min(shortID, len(e.ID))])
+	case isID(e.Container):
+		return e.Container[:shortID]
 	}
 	return printed.Name(e.Container)
 }
+
+// isID tells an engine's id from a name that a person chose.
+func isID(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }

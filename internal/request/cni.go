@@ -156,7 +156,7 @@ func UnusableResult(reason string) problem.Problem {
 // EndpointWords translates what CNI_ARGS, args, capabilities and a pod's annotations ask for. The address comes
 // later, from the IPAM plugin of the type that is named, or from the plugin before.
 func (c CNIConfig) EndpointWords(args map[string]string, ipam string) EndpointWords {
-	w := EndpointWords{Surface: surface.CNI, Options: map[string]string{}}
+	w := EndpointWords{Surface: surface.CNI, Options: map[string]string{}, Name: podName(args)}
 	if c.Role != "" {
 		w.options("role", map[string]string{policy.KeyRole: c.Role})
 	}
@@ -175,6 +175,15 @@ func (c CNIConfig) EndpointWords(args map[string]string, ipam string) EndpointWo
 	}
 	w.Asked = len(w.Requested) > 0 || ipam == staticIPAM
 	return w
+}
+
+// podName is the name by which a user knows the container: that of a pod, or the one that Podman says in the same place.
+func podName(args map[string]string) string {
+	name, namespace := args["K8S_POD_NAME"], args["K8S_POD_NAMESPACE"]
+	if name == "" || namespace == "" || namespace == name {
+		return name
+	}
+	return namespace + "/" + name
 }
 
 // options adds options of an endpoint. What the conflist says can be narrowed from server to server only: who is made a

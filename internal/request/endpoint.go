@@ -18,6 +18,7 @@ type EndpointWords struct {
 	Surface     surface.Surface
 	ID          string
 	Container   string
+	Name        string                // of the container, where Container is its id
 	Interface   string                // its name in the container
 	Options     map[string]string     // by the keys of package policy
 	Requested   []netip.Addr          // addresses that were asked for, where a surface still has to get one
@@ -53,7 +54,8 @@ func (w EndpointWords) Endpoint(n topology.Network) (topology.Endpoint, error) {
 	if len(w.Addrs) != 1 || !w.Addrs[0].Is4() {
 		return topology.Endpoint{}, problems.Err()
 	}
-	p := topology.Endpoint{ID: w.ID, NetworkID: n.ID, IP: w.Addrs[0], Container: w.Container, Interface: w.Interface}
+	p := topology.Endpoint{ID: w.ID, NetworkID: n.ID, IP: w.Addrs[0], Container: w.Container, Name: w.Name, Interface: w.Interface,
+		Ports: w.Ports}
 	var wrong problem.List
 	if sayable {
 		p.Role, p.Reason, wrong = w.role(n, p.IP, said)

@@ -208,6 +208,9 @@ func (f *Front) finishLeaving(ctx context.Context, n *network, p *endpoint, step
 		p.leaving = false
 		return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), short(p.ID), err)
 	}
+	if err := f.unpublish(ctx, n, p.ID); err != nil {
+		f.log.Warn("published ports of a removed endpoint", "network", n.DisplayName(), "error", err) // the next repair does it
+	}
 	delete(n.endpoints, p.ID)
 	return errors.Join(f.store.Unclaim(n.ID, p.IP, p.ID), f.store.DeleteEndpoint(n.ID, p.ID))
 }

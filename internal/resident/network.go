@@ -26,6 +26,9 @@ func (f *Front) requestNetwork(ctx context.Context, n topology.Network) error {
 	if n.Bridge == "" {
 		n.Bridge = f.core.ChooseBridge(n, f.plain())
 	}
+	if exists {
+		n.Published = known.Published
+	}
 	if exists && !sameNetwork(known.Network, n) {
 		return fmt.Errorf("network %s exists with another configuration: remove it first", n.DisplayName())
 	}

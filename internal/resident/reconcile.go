@@ -24,6 +24,7 @@ func (f *Front) Start(ctx context.Context) error {
 		}
 		moved := false
 		for _, n := range f.sorted() {
+			f.holdPorts(n)
 			steps, err := f.startNetwork(ctx, n, host)
 			if n.failed = err; err != nil {
 				f.log.Error("network is not in force", "network", n.DisplayName(), "error", err)
@@ -144,7 +145,7 @@ func (f *Front) Plan(ctx context.Context) (steps []report.Step, err error) {
 // Status reads what is in force.
 func (f *Front) Status(ctx context.Context) (s report.Status, err error) {
 	err = f.locked(ctx, func() error {
-		s, err = f.core.Status(ctx, f.planned())
+		s, err = f.core.Status(ctx, f.planned(), true)
 		s.Findings = append(s.Findings, f.problems...)
 		for _, n := range f.sorted() {
 			if n.failed != nil {

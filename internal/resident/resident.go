@@ -68,6 +68,8 @@ type network struct {
 type endpoint struct {
 	topology.Endpoint
 	joined bool
+	// alone says that the engine's list shows no other network of the container.
+	alone bool
 	// leaving endpoints are being removed without the lock: deleting a veth takes the kernel tens of milliseconds.
 	leaving bool
 }
@@ -166,7 +168,7 @@ func (n *network) plan() plan.Network {
 	out := plan.Network{Network: n.Network, Incomplete: n.incomplete || !n.complete}
 	for _, p := range n.endpoints {
 		if !p.leaving {
-			out.Endpoints = append(out.Endpoints, plan.Endpoint{Endpoint: p.Endpoint, Joined: p.joined})
+			out.Endpoints = append(out.Endpoints, plan.Endpoint{Endpoint: p.Endpoint, Joined: p.joined, Alone: p.alone})
 		}
 	}
 	slices.SortFunc(out.Endpoints, func(a, b plan.Endpoint) int { return a.IP.Compare(b.IP) })

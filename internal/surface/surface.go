@@ -85,6 +85,16 @@ var podman = func() Words {
 // All is the table.
 func All() []Surface { return []Surface{Docker, CNI, Netavark} }
 
+// Of is the surface whose networks have an owner.
+func Of(owner topology.Owner) Surface {
+	for _, s := range All() {
+		if s.Owner == owner {
+			return s
+		}
+	}
+	return Docker
+}
+
 // PerCall are the surfaces that start a process for each call.
 func PerCall() (some []Surface) {
 	for _, s := range All() {

@@ -8,6 +8,7 @@ type Admission struct {
 	State  AdmissionState `json:"state,omitempty"`
 	By     string         `json:"by,omitempty"`     // the evidence
 	Reason string         `json:"reason,omitempty"` // what is against it
+	WayOut bool           `json:"wayOut,omitempty"` // it reaches past its network, where it violates the policy
 }
 
 // AdmissionState is the outcome of the evidence.

@@ -89,6 +89,8 @@ type Network struct {
 	// Chained networks have container interfaces that another CNI plugin made, and removes. Its bridge on the host has the
 	// name in Bridge.
 	Chained bool `json:"adopted,omitempty"`
+	// Published are the ports of the host that lead to gateways. They come and go with the gateways' endpoints.
+	Published []Publication `json:"published,omitempty"`
 }
 
 // Namespace is the name of the network's namespace, as `ip netns` shows it.
@@ -149,9 +151,11 @@ type Endpoint struct {
 	Role      Role         `json:"role"`
 	IP        netip.Addr   `json:"ip"`
 	MAC       HardwareAddr `json:"mac"`
-	Container string       `json:"container,omitempty"` // the container's name, once the engine told it
+	Container string       `json:"container,omitempty"` // the container's name, once the engine told it; of CNI its id
+	Name      string       `json:"name,omitempty"`      // the container's name, where Container is its id
 	Reason    string       `json:"reason,omitempty"`    // why Role is what it is
 	Interface string       `json:"interface,omitempty"` // its name in the container, where mcpnet gives it that
+	Ports     []string     `json:"ports,omitempty"`     // that were to be published, as the surface wrote them
 	NetNS     uint64       `json:"netns,omitempty"`     // inode of the container's network namespace, where it is known
 	Admission Admission    `json:"admission,omitzero"`  // whether its container keeps to the policy
 }

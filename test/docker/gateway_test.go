@@ -92,8 +92,8 @@ func (s segment) onHost() (found []string) {
 }
 
 // uplinks gives gateways a second network, with a published port. The default route is the network's whose name comes
-// first, and answers to a published port follow it: where it leads into the mcpnet network they do not pass. That
-// network gives none with egress off, nor on Docker 28 and later where the uplink has the higher priority.
+// first, and Docker has that network publish the port. The mcpnet network gives no route with egress off, nor on Docker
+// 28 and later where the uplink has the higher priority.
 func (l *lab) uplinks() {
 	l.MustDocker("network", "create", "--subnet", "10.81.0.0/24", "a-uplink")
 	l.MustDocker("network", "create", "--subnet", "10.82.0.0/24", "z-uplink")
@@ -121,8 +121,9 @@ func (l *lab) uplink(name, prefix, port string, over bool, options []string, con
 	if via := l.defaultRoute(gateway); strings.HasPrefix(via, "10.") != over {
 		l.t.Errorf("%s: default route over %q", name, via)
 	}
-	if got := l.fromInternet(port); got != over {
-		l.t.Errorf("%s: published port answers the internet: %v, want %v", name, got, over)
+	l.answers(port, true)
+	if got := strings.Contains(l.world.Host.Run("nft", "list", "table", "inet", "mcpnet"), "publish-"+port); got == over {
+		l.t.Errorf("%s: mcpnet publishes the port: %v, want %v", name, got, !over)
 	}
 	// The policy's egress is that of the mcpnet network. What leaves over the uplink is the uplink's affair.
 	if got := l.peer(gateway, "tcp", testnet.InternetHost.String()+":22").Answered; got != over {

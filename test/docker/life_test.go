@@ -25,6 +25,7 @@ func TestLife(t *testing.T) {
 		l.sub("gateway by its role", (*lab).gatewayByRole)
 		l.sub("stolen address", (*lab).stolenAddress)
 		l.sub("uplink", (*lab).uplinks)
+		l.sub("published ports", (*lab).publish)
 		l.sub("connect", (*lab).connect)
 		l.sub("egress", (*lab).egress)
 		l.sub("transfer", (*lab).transfer)

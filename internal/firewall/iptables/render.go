@@ -115,6 +115,8 @@ func isArguments(m firewall.Is) []string {
 		return out
 	case firewall.CTState:
 		return []string{"-m conntrack --ctstate " + strings.ToUpper(strings.Join(m.Values, ","))}
+	case firewall.CTStatus:
+		return []string{"-m conntrack --ctstate " + strings.ToUpper(m.Values[0])}
 	case firewall.InIface, firewall.OutIface:
 		return []string{flag(m.Field) + " " + strings.ReplaceAll(m.Values[0], "*", "+")}
 	}
