@@ -80,6 +80,9 @@ const inForce = `{"schema":"mcpnet.status/1","version":"v1.2.3","owners":["docke
 {"id":"99999999999999999999","name":"inner","owner":"docker","namespace":"mcp-99","bridge":"mcp-99","bridgeUp":true,"uplinkUp":false,"subnet":"172.21.0.0/16",
 "policy":{"mcpnet.gateway":"172.21.0.100:8080/tcp","mcpnet.gateway.egress":"off"},"endpoints":[],"denied":{}}]}`
 
+// calm is inForce without those whom nothing passes.
+var calm = strings.NewReplacer(`"role":"candidate"`, `"role":"server"`, `"quarantined":true,`, "").Replace(inForce)
+
 // broken is inForce with rules that are missing, its bridge and its uplink down, and a network that cannot be read.
 var broken = strings.NewReplacer(`"bridgeUp":true,
 "uplink":"mcp-secure","uplinkUp":true`, `"bridgeUp":false,"drift":["namespace mcp-secure: load nftables rules"],
@@ -91,7 +94,7 @@ func TestStatus(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string
 		code   int
-	}{"nothing": {nothing, exitOK}, "in-force": {inForce, exitOK}, "broken": {broken, exitDrift}} {
+	}{"nothing": {nothing, exitOK}, "in-force": {inForce, exitDrift}, "calm": {calm, exitOK}, "broken": {broken, exitDrift}} {
 		t.Run(name, func(t *testing.T) {
 			socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: c.answer})
 			code, out, complaints := mcpnet("status", "--socket", socket)
@@ -113,18 +116,36 @@ func TestStatus(t *testing.T) {
 // TestStatusOfSickEndpoint: an endpoint that is not as it should be shows in the exit status, too.
 func TestStatusOfSickEndpoint(t *testing.T) {
 	for state, want := range map[string]int{"up": exitOK, "down": exitOK, "unguarded": exitDrift, "gone": exitDrift} {
-		answer := strings.Replace(inForce, `"state":"up"`, `"state":"`+state+`"`, 1)
-		socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer})
-		if code, _, _ := mcpnet("status", "--socket", socket); code != want {
+		answer := strings.Replace(calm, `"state":"up"`, `"state":"`+state+`"`, 1)
+		if code := statusOf(t, answer); code != want {
 			t.Errorf("endpoint %s: exit status %d, want %d", state, code, want)
 		}
 	}
+	for what, c := range map[string]struct{ was, is string }{
+		"in quarantine": {`"state":"violates"`, `"wayOut":false,"state":"violates"`},
+		"a way out":     {`"state":"violates"`, `"state":"violates","wayOut":true`},
+		"a candidate":   {`"role":"server"`, `"role":"candidate"`},
+	} {
+		answer := strings.Replace(calm, c.was, c.is, 1)
+		if what == "in quarantine" {
+			answer = strings.Replace(answer, `"address":"172.20.240.2"`, `"quarantined":true,"address":"172.20.240.2"`, 1)
+		}
+		if code := statusOf(t, answer); code != exitDrift {
+			t.Errorf("%s: exit status %d", what, code)
+		}
+	}
+}
+
+func statusOf(t *testing.T, answer string) (code int) {
+	t.Helper()
+	code, _, _ = mcpnet("status", "--socket", plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer}))
+	return code
 }
 
 // TestStatusOfFinding: what does not work shows in the exit status, what could work better does not.
 func TestStatusOfFinding(t *testing.T) {
 	for severity, want := range map[string]int{"info": exitOK, "warning": exitOK, "failure": exitDrift} {
-		answer := strings.Replace(inForce, `"severity":"warning"`, `"severity":"`+severity+`"`, 1)
+		answer := strings.Replace(calm, `"severity":"warning"`, `"severity":"`+severity+`"`, 1)
 		socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer})
 		code, out, _ := mcpnet("status", "--socket", socket)
 		if code != want || !strings.Contains(out, "endpoint thief: it holds a gateway's address. ask for the address with --ip") {

@@ -23,7 +23,9 @@ func newStatus(o *options) *cobra.Command {
 		Short: "Show networks, endpoints, the layers in force and what was denied",
 		Long: `Show networks, endpoints, the layers in force and what was denied, read from the kernel at this moment.
 
-Exit status: 0 everything is in force, 1 a layer or an endpoint is not as it should be (the output says which).`,
+Exit status: 0 everything is in force; 1 something is not as it should be, and the output says what: a layer or an
+endpoint, a finding of severity failure (a server in quarantine or with a way out, a gateway that is missing or reaches
+nothing beyond its network, containers that nobody watches); 2 wrong usage; 3 it could not be told.`,
 		Example: "  mcpnet status\n  mcpnet status --json | jq '.networks[] | {name, denied}'",
 		RunE: func(c *cobra.Command, _ []string) error {
 			all, err := ask(c, o, source.Status)
@@ -46,13 +48,17 @@ Exit status: 0 everything is in force, 1 a layer or an endpoint is not as it sho
 
 func healthy(s report.Status) bool {
 	for _, n := range s.Networks {
-		sick := func(e report.Endpoint) bool { return e.State == report.StateGone || e.State == report.StateUnguarded }
+		sick := func(e report.Endpoint) bool {
+			return e.State == report.StateGone || e.State == report.StateUnguarded || e.Quarantined || isCandidate(e) || e.Admission.WayOut
+		}
 		if len(n.Drift) > 0 || !n.BridgeUp || slices.ContainsFunc(n.Endpoints, sick) {
 			return false
 		}
 	}
 	return !slices.ContainsFunc(s.Findings, func(f report.Finding) bool { return f.Severity == report.Failure })
 }
+
+func isCandidate(e report.Endpoint) bool { return e.Role == string(topology.RoleCandidate) }
 
 func printStatus(out io.Writer, s report.Status) error {
 	s = printed.All(s)
@@ -64,8 +70,12 @@ func printStatus(out io.Writer, s report.Status) error {
 	fmt.Fprintf(w, "  namespaces\t%s\n", layer(unused, s.Layers.Namespaces, "in force: each network in a network namespace of its own"))
 	fmt.Fprintf(w, "  nftables\t%s\n", layer(unused, s.Layers.NFTables, "in force: DOCKER-MCP from the ingress hook of every wire, priority -300"))
 	fmt.Fprintf(w, "  uplinks\t%s\n", uplinksLayer(s))
+	if len(s.Findings) > 0 {
+		fmt.Fprintf(w, "Findings:\n")
+	}
 	for _, f := range s.Findings {
-		fmt.Fprintf(w, "  %s\t%s\n", paintSeverity(p, f.Severity), findingText(f))
+		pad := strings.Repeat(" ", len(report.Failure)-len(f.Severity))
+		fmt.Fprintf(w, "  %s%s  %s\n", paintSeverity(p, f.Severity), pad, findingText(f))
 	}
 	if unused {
 		fmt.Fprintf(w, "\nNo networks. Make one: docker network create -d mcpnet --subnet … -o mcpnet.gateway=IP:PORT NAME\n")
@@ -129,7 +139,7 @@ func printNetwork(w io.Writer, p painter, n report.Network) {
 	for _, step := range n.Drift {
 		fmt.Fprintf(w, "  %s\t%s\n", p.bad("pending"), step)
 	}
-	printEndpoints(w, p, n.Endpoints)
+	printEndpoints(w, n.Endpoints)
 	printDenied(w, n)
 }
 
@@ -153,35 +163,31 @@ func policyText(policy map[string]string) string {
 	return strings.Join(out, " ")
 }
 
-func printEndpoints(w io.Writer, p painter, endpoints []report.Endpoint) {
+func printEndpoints(w io.Writer, endpoints []report.Endpoint) {
 	if len(endpoints) == 0 {
 		fmt.Fprintf(w, "  no endpoints\n")
 		return
 	}
 	fmt.Fprintf(w, "  ADDRESS\tROLE\tSTATE\tCONTAINER\tWIRE\tSENT\tRECEIVED\n")
 	for _, e := range endpoints {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\n", e.Address, e.Role, e.State, e.DisplayName(), e.Wire, e.Sent.Packets, e.Received.Packets)
-		if e.Role == string(topology.RoleCandidate) {
-			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn("quarantined"), e.Reason)
-		}
-		if state, reason := admissionText(e); state != "" {
-			fmt.Fprintf(w, "  \t%s\t%s\n", p.warn(state), reason)
-		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\n", e.Address, e.Role, stateText(e), e.DisplayName(), e.Wire, e.Sent.Packets, e.Received.Packets)
 	}
 }
 
-// admissionText says what is against an endpoint's container (P10); nothing where it conforms or nobody looks.
-func admissionText(e report.Endpoint) (state, reason string) {
+// stateText is an endpoint's state, with what is against its container (P10). Findings say why.
+func stateText(e report.Endpoint) string {
 	violates := e.Admission.State == string(topology.Violates)
 	switch {
-	case e.Quarantined && violates:
-		return "quarantined", e.Admission.Reason
+	case isCandidate(e), e.Quarantined && violates:
+		return string(e.State) + ", quarantined"
 	case e.Quarantined:
-		return "held", "until its container is known to keep to mcpnet.caps"
+		return string(e.State) + ", held"
+	case violates && e.Admission.WayOut:
+		return string(e.State) + ", way out"
 	case violates:
-		return "audit", e.Admission.Reason
+		return string(e.State) + ", audit"
 	}
-	return "", ""
+	return string(e.State)
 }
 
 func printDenied(w io.Writer, n report.Network) {
