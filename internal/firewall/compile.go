@@ -221,7 +221,13 @@ func (c compiler) wires() []Rule {
 	} {
 		rules = append(rules, ownIPv4(c.id(state.what+"-ipv4"), state.set, state.chain), ownARP(c.id(state.what+"-arp"), state.set, chainServerARP))
 	}
-	return append(rules, c.deny("not-own"))
+	return append(rules, c.probe("arp-probe", setAntiSpoof), c.deny("not-own"))
+}
+
+// probe drops what a system asks before it takes its own address (RFC 5227, 2.1.1), which is no attempt at anything.
+func (c compiler) probe(what, set string) Rule {
+	return Rule{ID: c.id(what), Verdict: Drop, Match: all([]Match{is(EtherType, "arp")}, anyARP,
+		[]Match{is(ARPOp, "request"), is(ARPSrcIP, "0.0.0.0"), in(set, InIndex, EtherSrc, ARPDstIP), in(set, InIndex, ARPSrcMAC, ARPDstIP)})}
 }
 
 // permitted are the rules that nearly every frame takes: each expression in them is felt. One lookup knows who speaks,
@@ -324,7 +330,7 @@ func (c compiler) gateway() []Rule {
 	return append(rules,
 		ownIPv4(c.id("gateway-ipv4"), setAntiSpoofGateway, chainGateways),
 		ownARP(c.id("gateway-arp"), setAntiSpoofGateway, chainGatewayARP),
-		c.deny("gateway-not-own"))
+		c.probe("gateway-arp-probe", setAntiSpoofGateway), c.deny("gateway-not-own"))
 }
 
 // gateways are the rules for IPv4 frames of gateways whose identity is proven.

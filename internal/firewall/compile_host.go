@@ -18,7 +18,6 @@ func CompileHost(n topology.Network) Ruleset {
 	uplink := n.Uplink()
 	from, to := is(InIface, uplink), is(OutIface, uplink)
 	return Ruleset{Chains: []Chain{
-		{Family: Inet, Name: "dstnat." + uplink, Hook: HookDstNAT, Policy: Accept, Rules: c.publish()},
 		{Family: Inet, Name: "forward." + uplink, Hook: HookForward, Policy: Accept, Rules: slices.Concat([]Rule{
 			{ID: c.id("uplink-out"), Match: []Match{from, IsNot{OutIface, uplink}}, Verdict: Accept},
 			{ID: c.id("uplink-in"), Match: []Match{to, is(CTState, "established", "related")}, Verdict: Accept}},
@@ -31,6 +30,7 @@ func CompileHost(n topology.Network) Ruleset {
 			{ID: c.id("host-refused"), Match: []Match{from}, Verdict: Reject, Count: true, Log: c.denyLog()}}},
 		{Family: Inet, Name: "postrouting." + uplink, Hook: HookPostrouting, Policy: Accept, Rules: []Rule{
 			{ID: c.id("egress-nat"), Match: []Match{is(IPSrc, addrStrings(n.Policy.GatewayAddrs())...), IsNot{OutIface, uplink}}, Verdict: Masquerade}}},
+		{Family: Inet, Name: "dstnat." + uplink, Hook: HookDstNAT, Policy: Accept, Rules: c.publish()},
 	}}
 }
 

@@ -412,7 +412,7 @@ func TestObserve(t *testing.T) {
 		wireA, wireB, wireG := guards[0].Wire, guards[1].Wire, guards[2].Wire
 		const macA, macB, macG = "02:6b:ac:14:64:01", "02:6b:ac:14:64:02", "02:6b:ac:14:00:64"
 		want := map[string]map[string]string{
-			"gateway-ip": {"172.20.0.100": ""}, "permitted-tcp": {"172.20.0.100 . 8080": ""}, "permitted-udp": {},
+			"gateway-ip": {"172.20.0.100": ""}, "permitted-tcp": {"172.20.0.100 . 8080": ""}, "permitted-udp": {}, "published-tcp": {},
 			"gateway-mac": {"172.20.0.100": macG},
 			"anti-spoof": {wireA + " . " + macA + " . 172.20.100.1": "", wireB + " . " + macB +
 				" . 172.20.100.2": ""},
@@ -510,7 +510,7 @@ func TestObserveOnly(t *testing.T) {
 		if len(s.Chains[firewall.NetDev])+len(s.Chains[firewall.Inet]) > 0 {
 			t.Errorf("chains of others: %v", s.Chains)
 		}
-		if s.Elements["gateway-mac"]["172.20.0.100"] != "02:6b:ac:14:00:64" || len(s.Elements) != 4 {
+		if s.Elements["gateway-mac"]["172.20.0.100"] != "02:6b:ac:14:00:64" || len(s.Elements) != 5 {
 			t.Errorf("elements %v", s.Elements)
 		}
 		b.ns.Run("nft", "flush", "chain", "netdev", "mcpnet", "DOCKER-MCP")

@@ -42,7 +42,7 @@ func (f *Firewall) named(ctx context.Context, err error) error {
 		return fmt.Errorf("%w (%s: %w)", ErrCrashed, f.version(ctx), err)
 	case strings.Contains(err.Error(), "syntax error"):
 		return fmt.Errorf("%w (%s: %w)", ErrOldCommand, f.version(ctx), err)
-	case strings.Contains(err.Error(), syscall.EPERM.Error()), strings.Contains(err.Error(), "you must be root"):
+	case strings.Contains(strings.ToLower(err.Error()), syscall.EPERM.Error()), strings.Contains(err.Error(), "you must be root"):
 		return fmt.Errorf("%w (%w)", ErrNotPermitted, err)
 	}
 	return err
