@@ -22,7 +22,8 @@ func newInstall(o *options) *cobra.Command {
 		Long: `Put in place what container engines need beside Docker's plugin, print what was done, and start nothing.
 
   --cni       for containerd, nerdctl, CRI-O and Podman 4 with CNI: the plugin, as mcpnet, into every directory of CNI
-              plugins that is in use (/opt/cni/bin, /usr/libexec/cni, /usr/lib/cni), or into a new /opt/cni/bin
+              plugins that a tool of this host reads (what their settings name, /opt/cni/bin for containerd, ctr,
+              nerdctl and CRI-O, and the usual ones that are there), or into a new /opt/cni/bin
   --netavark  for Podman: the plugin, as mcpnet, into netavark's first plugin directory that is there, or into a new
               /usr/local/libexec/netavark
   --service   mcpnet-plugin and a systemd unit. Networks work without it; with it, rules that a firewall reload takes

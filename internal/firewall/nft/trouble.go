@@ -17,7 +17,7 @@ var (
 	ErrCrashed = errors.New("the nft command crashed: an older one does where a newer one made rules " +
 		"(of another program, or of a container that has its own); use the newest nft that is on this host")
 	// ErrOldCommand says that the command does not know the language of mcpnet's rules.
-	ErrOldCommand = errors.New("the nft command does not understand mcpnet's rules: it takes nftables 1.0.2 or later")
+	ErrOldCommand = errors.New("the nft command does not understand mcpnet's rules: use nftables 1.0.6 (Debian 12) or later")
 	// ErrNotPermitted says that the process lacks what nftables asks for.
 	ErrNotPermitted = errors.New("nftables is not permitted: it takes root, or CAP_NET_ADMIN in this network namespace")
 	// ErrNoTables says that the kernel has no nftables, or not the families that mcpnet uses.
