@@ -1,0 +1,60 @@
+package percall_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/percall"
+	"github.com/mcpnet/mcpnet/internal/report"
+	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// status is what the operator's command shows.
+func (f *sharedFixture) status() report.Status {
+	f.T.Helper()
+	r, err := percall.OpenReader(f.T.Context(), percall.Config{StoreDir: f.Dir, NetNS: f.World.Host.Path(),
+		Pins: ns.HostPins(f.World.Pins), Owner: f.owner, Features: f.Features})
+	f.Check(err)
+	defer r.Close()
+	s, err := r.Status(f.T.Context())
+	f.Check(err)
+	return s
+}
+
+func codes(s report.Status) (out []string) {
+	for _, f := range s.Findings {
+		out = append(out, string(f.Severity)+" "+string(f.Code))
+	}
+	return out
+}
+
+// TestStatusFindings: nobody watches where no service runs, and a server without a gateway reaches nothing. With both,
+// there is nothing to say.
+func TestStatusFindings(t *testing.T) {
+	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
+	n := f.sharedNetwork(nil)
+	service, err := f.open()
+	f.Check(err)
+	defer service.Close()
+	_, err = f.attach(n, "a", "172.21.240.1", topology.RoleServer)
+	f.Check(err)
+	if got := codes(f.status()); !slices.Contains(got, "failure nobody-watches") || !slices.Contains(got, "failure no-gateway") {
+		t.Errorf("%v", got)
+	}
+	for _, finding := range f.status().Findings {
+		if finding.Code == report.CodeNoGateway && !strings.Contains(finding.Remedy, "ips 172.21.0.100") {
+			t.Errorf("in whose words: %+v", finding)
+		}
+	}
+	leave, err := service.Reside()
+	f.Check(err)
+	defer leave()
+	_, err = f.attach(n, "g", "172.21.0.100", topology.RoleGateway)
+	f.Check(err)
+	if got := codes(f.status()); slices.Contains(got, "failure nobody-watches") || slices.Contains(got, "failure no-gateway") {
+		t.Errorf("with a service and a gateway: %v", got)
+	}
+}
