@@ -41,7 +41,10 @@ func main() {
 		return
 	}
 	if len(args) == 1 && (args[0] == "--version" || args[0] == "-v") {
-		fmt.Println("mcpnet-runtime", version.String()) // runc's own version follows
+		fmt.Println("mcpnet-runtime", version.String())
+		if _, err := oci.FindRuntime(); err != nil {
+			return
+		} // the real runtime's version follows
 	}
 	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
 		fmt.Print("mcpnet-runtime ", version.String(), "\n\n", about)
