@@ -154,6 +154,21 @@ func TestStatusOfFinding(t *testing.T) {
 	}
 }
 
+// TestStatusOfOldNFT: the plugin's nft command may be newer than the host's, which then cannot list what it loaded.
+func TestStatusOfOldNFT(t *testing.T) {
+	for version, c := range map[string]struct{ prefix, said bool }{"v1.0.6": {true, true}, "v1.1.6": {true, false}, "v1.0.5": {false, false}} {
+		bin := t.TempDir()
+		check(t, os.WriteFile(filepath.Join(bin, "nft"), []byte("#!/bin/sh\necho nftables "+version+"\n"), 0o755))
+		t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+		answer := strings.Replace(calm, `"nftables":true`, fmt.Sprintf(`"prefix":%v,"nftables":true`, c.prefix), 1)
+		socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer})
+		code, out, _ := mcpnet("status", "--socket", socket)
+		if said := strings.Contains(out, "its nft command (nftables "+version+")"); said != c.said || code != exitOK {
+			t.Errorf("%s, prefix %v: exit status %d\n%s", version, c.prefix, code, out)
+		}
+	}
+}
+
 func TestPlan(t *testing.T) {
 	socket := plugin(t, http.StatusOK, map[string]string{operator.PlanPath: `{"schema":"mcpnet.plan/1","steps":[]}`})
 	if code, out, _ := mcpnet("plan", "--socket", socket); code != exitOK || !strings.HasPrefix(out, "Nothing to do") {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/printed"
 	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -33,6 +36,7 @@ nothing beyond its network, containers that nobody watches); 2 wrong usage; 3 it
 				return err
 			}
 			s := merge(all)
+			s.Findings = append(s.Findings, commandFinding(s, hostNFT(c.Context()))...)
 			if o.json {
 				err = printJSON(c.OutOrStdout(), s)
 			} else {
@@ -56,6 +60,26 @@ func healthy(s report.Status) bool {
 		}
 	}
 	return !slices.ContainsFunc(s.Findings, func(f report.Finding) bool { return f.Severity == report.Failure })
+}
+
+// hostNFT is what this host's own nft command says of its version. The plugin has another one, that of the machine that
+// built it.
+func hostNFT(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "nft", "--version").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// commandFinding tells that the host's nft command is older than the one that loaded the rules.
+func commandFinding(s report.Status, version string) []report.Finding {
+	if !s.Layers.Prefix || version == "" || len(s.Networks) == 0 || firewall.ListsPrefix(version) {
+		return nil
+	}
+	return []report.Finding{{Code: report.CodeOldNFT, Severity: report.Warning, Object: "host",
+		Meaning: fmt.Sprintf("its nft command (%s) cannot list the rules that a newer one loaded: `nft list ruleset` in a network's namespace does not end", version),
+		Remedy:  "use nft 1.1.6 or later, or build the plugin on this host (make plugin)"}}
 }
 
 func isCandidate(e report.Endpoint) bool { return e.Role == string(topology.RoleCandidate) }

@@ -17,7 +17,7 @@ import (
 // that somebody looks at containers.
 func (c *Core) Status(ctx context.Context, networks []plan.Network, watched bool) (report.Status, error) {
 	s := report.Status{Schema: report.StatusSchema, Owners: []string{string(c.config.Owner)}, Networks: []report.Network{},
-		Layers: report.Layers{Namespaces: true, NFTables: true, Uplinks: true}}
+		Layers: report.Layers{Namespaces: true, NFTables: true, Uplinks: true, Prefix: c.features.DevicePrefix}}
 	host, err := c.ObserveHost()
 	if err != nil {
 		return s, err

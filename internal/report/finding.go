@@ -39,6 +39,7 @@ const (
 	CodeWayOut      Code = "way-out"
 	CodeExcess      Code = "capabilities-excess"
 	CodeUnwatched   Code = "nobody-watches"
+	CodeOldNFT      Code = "nft-older"
 )
 
 // Unreadable tells of a document of a store that cannot be read.

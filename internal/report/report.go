@@ -33,6 +33,8 @@ type Layers struct {
 	NFTables   bool `json:"nftables"`
 	// Uplinks is false when a gateway's way beyond its network is not whole. It holds no promise.
 	Uplinks bool `json:"uplinks"`
+	// Prefix says that one chain stands for all wires, which nft commands before 1.1.6 cannot list.
+	Prefix bool `json:"prefix,omitempty"`
 	// IPTables is the variant in use, "nft" or "legacy", or "" where the host has none or none is needed.
 	IPTables string `json:"iptables"`
 	// DockerMCP tells where the jump to DOCKER-MCP stands in iptables. In nftables the chain is gone to from the ingress

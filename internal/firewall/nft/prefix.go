@@ -3,9 +3,6 @@ package nft
 import (
 	"context"
 	"errors"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/nftables"
@@ -41,33 +38,10 @@ func (f *Firewall) loadPrefix(c firewall.Chain) error {
 	return f.conn.Flush()
 }
 
-// listsPrefix says whether the nft command can read such a chain: from 1.1.6 on. Older ones leave out the chain, find
-// a rule of a chain that they do not know, and start over: each "nft list ruleset" in the namespace would run
-// forever.
+// listsPrefix says whether the nft command can read such a chain.
 func (f *Firewall) listsPrefix(ctx context.Context) (bool, error) {
 	out, err := f.ns.Run(ctx, "", "nft", "--version")
-	if err != nil {
-		return false, err
-	}
-	return versionAtLeast(out, 1, 1, 6), nil
-}
-
-// versionAtLeast compares the first version of a text, as in "nftables v1.0.6 (Lester Gooch #5)". A text without one
-// is too old.
-func versionAtLeast(text string, least ...int) bool {
-	found := regexp.MustCompile(`\bv(\d+)\.(\d+)\.(\d+)`).FindStringSubmatch(text)
-	if found == nil {
-		return false
-	}
-	version := make([]int, 0, len(least))
-	for _, part := range found[1:] {
-		n, err := strconv.Atoi(part)
-		if err != nil {
-			return false
-		}
-		version = append(version, n)
-	}
-	return slices.Compare(version, least) >= 0
+	return err == nil && firewall.ListsPrefix(out), err
 }
 
 // TakesPrefix finds out whether the kernel would make such a chain. It makes none.
