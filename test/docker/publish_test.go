@@ -11,7 +11,7 @@ import (
 // publish gives gateways published ports (-p) on the mcpnet network itself: other machines reach them, the host too,
 // and nothing on a wire does. Docker asks for it where the default route leads over that network.
 func (l *lab) publish() {
-	s := l.segment("publish", "172.14")
+	s := l.segment("publish", "10.84")
 	gateway := s.gateway("8080", "-p", "18010:8080", "-p", "127.0.0.1:18011:8080")
 	server := s.start("server", "3000")
 	l.answers("18010", true)
@@ -37,7 +37,7 @@ func (l *lab) publish() {
 // has no effect is not accepted in silence.
 func (l *lab) portsNowhere() {
 	l.t.Helper()
-	s := l.segment("publish-off", "172.16", "-o", "mcpnet.gateway.egress=off")
+	s := l.segment("publish-off", "10.85", "-o", "mcpnet.gateway.egress=off")
 	s.gateway("8080", "-p", "18014:8080")
 	for range 50 {
 		for _, f := range l.status().Findings {
@@ -58,7 +58,7 @@ func (l *lab) portsTaken(s segment) {
 	}
 	l.MustDocker("rm", "-f", "taker")
 	l.MustDocker(serveArgs("holder", "80", "-p", "18012:80")...)
-	second := l.segment("publish-taken", "172.15")
+	second := l.segment("publish-taken", "10.86")
 	for want, port := range map[string]string{"is in use on this host": "18012:8080", "TCP ports only": "18013:8080/udp"} {
 		out, err := l.Docker(serveArgs("refused", "8080", "--network", second.name, "--ip", second.at("0.100"), "-p", port)...)
 		if err == nil || !strings.Contains(err.Error()+out, want) {
