@@ -20,11 +20,13 @@ import (
 const (
 	// syncInterval is how often the engine's list is read without a reason.
 	syncInterval = 30 * time.Second
-	// syncPause parts two looks and so gathers a burst of changes: fifty containers that start make one look, not
-	// fifty.
+	// syncPause parts two looks at most, and so gathers a burst of changes: fifty containers that start make a few looks,
+	// not fifty. Short looks have short pauses.
 	syncPause = 100 * time.Millisecond
-	// syncAgain is when a second look follows an event. The engine reports an event before its list shows it.
-	syncAgain = time.Second
+	// syncSoon and syncAgain are when more looks follow an event. The engine reports an event before its list shows it.
+	syncSoon, syncAgain = 50 * time.Millisecond, time.Second
+	// unlistedAge is how long the engine's list may be unreadable before somebody is told.
+	unlistedAge = 3 * time.Second
 	// syncTime bounds one look.
 	syncTime = 10 * time.Second
 	// orphanAge is how long an endpoint may be missing from the engine's list before it counts as a left-over.
@@ -43,6 +45,8 @@ type engineSync struct {
 	// missing is since when the engine's list lacks an endpoint or a network, by id.
 	missing   map[string]time.Time
 	collected bool
+	// unlisted is since when the engine's list cannot be read.
+	unlisted time.Time
 }
 
 func (s *engineSync) run(ctx context.Context) {
@@ -57,19 +61,24 @@ func (s *engineSync) run(ctx context.Context) {
 		case <-s.wake:
 		case <-tick.C:
 		}
+		began := time.Now()
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("engine's list", "error", err)
 			time.AfterFunc(time.Second, s.wake.notify)
 		}
-		time.Sleep(syncPause)
+		time.Sleep(min(2*time.Since(began), syncPause))
 	}
 }
 
 // follow wakes the loop at each event of the engine. It asks again when the engine restarts.
 func (s *engineSync) follow(ctx context.Context) {
-	again := time.AfterFunc(syncAgain, s.wake.notify)
-	changed := func() {
+	soon, again := time.AfterFunc(syncSoon, s.wake.notify), time.AfterFunc(syncAgain, s.wake.notify)
+	changed := func(e docker.Change) {
+		if err := s.evidence.Changed(ctx, e); err != nil {
+			s.log.Warn("evidence", "error", err)
+		}
 		s.wake.notify()
+		soon.Reset(syncSoon)
 		again.Reset(syncAgain)
 	}
 	for ctx.Err() == nil {
@@ -88,7 +97,7 @@ func (s *engineSync) look(ctx context.Context) error {
 	defer cancel()
 	all, err := s.docker.Networks(ctx, func(string) bool { return true })
 	if err != nil {
-		return err
+		return s.unread(ctx, err)
 	}
 	listed := slices.DeleteFunc(slices.Clone(all),
 		func(n docker.Network) bool { return !request.IsDockerDriver(n.Driver) })
@@ -97,15 +106,16 @@ func (s *engineSync) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	attachments, err := s.docker.Attachments(ctx)
+	list, err := s.docker.Containers(ctx)
+	if err != nil {
+		return s.unread(ctx, err)
+	}
+	s.unlisted = time.Time{}
+	have, err := s.endpoints(ctx, known, list.Attachments)
 	if err != nil {
 		return err
 	}
-	have, err := s.endpoints(ctx, known, attachments)
-	if err != nil {
-		return err
-	}
-	if err := s.evidence.Judge(ctx, attachments); err != nil {
+	if err := s.evidence.Judge(ctx, list); err != nil {
 		return err
 	}
 	s.forgetNetworks(ctx, known, all)
@@ -116,6 +126,17 @@ func (s *engineSync) look(ctx context.Context) error {
 	err = s.engine.Collect(ctx)
 	s.collected = err == nil
 	return err
+}
+
+// unread tells, when it lasts, that the engine's list cannot be read.
+func (s *engineSync) unread(ctx context.Context, cause error) error {
+	if s.unlisted.IsZero() {
+		s.unlisted = time.Now()
+	}
+	if time.Since(s.unlisted) < unlistedAge {
+		return cause
+	}
+	return errors.Join(cause, s.evidence.Unlisted(context.WithoutCancel(ctx), cause))
 }
 
 // networks rebuilds networks that the store lacks, and records what the engine tells of the others.
@@ -139,6 +160,9 @@ func (s *engineSync) networks(ctx context.Context, listed []docker.Network) (map
 				s.log.Error("network of the engine's list cannot be rebuilt", "network", l.Name, "error", err)
 				continue
 			}
+		}
+		if said, err := listedNetwork(l); err == nil {
+			n.Policy.CapsMode = said.Policy.CapsMode // where nobody chose, the default of this version
 		}
 		n.Name, n.IPRange = l.Name, l.IPRange
 		if !n.IPRange.IsValid() {

@@ -209,7 +209,7 @@ func stateText(e report.Endpoint) string {
 	case violates && e.Admission.WayOut:
 		return string(e.State) + ", way out"
 	case violates:
-		return string(e.State) + ", audit"
+		return string(e.State) + ", reported"
 	}
 	return string(e.State)
 }

@@ -4,7 +4,8 @@
 package admission
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,97 +21,56 @@ const (
 	ByProcesses = "its processes"
 )
 
-// Record is what a user asked a Docker engine for (HostConfig of its API).
-type Record struct {
-	Privileged      bool
-	CapAdd, CapDrop []string
-	SecurityOpt     []string
-	PID, IPC, UTS   string // modes; "host" is the host's namespace
+// Kind tells what a problem lets a container do. mcpnet.caps.mode decides what follows.
+type Kind int
 
+// The kinds, the worst first.
+const (
+	WayOut Kind = iota // it reaches past its network
+	Excess             // it may do more than the policy permits, within its container
+)
+
+// Problem is something that is against a container.
+type Problem struct {
+	Kind Kind
+	Text string
 }
 
-// engineDefaults are what Docker gives a container that asks for nothing (moby, oci/caps/defaults.go).
-var engineDefaults = capsOf("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-	"NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE")
+func wayOut(text string) Problem { return Problem{WayOut, text} }
+func excess(text string) Problem { return Problem{Excess, text} }
 
-// capsOf reads names as Docker does; one that it does not know stands for all.
-func capsOf(names ...string) (all policy.Caps) {
-	for _, name := range names {
-		c, ok := policy.Cap(name)
-		if !ok {
-			c = policy.AllCaps
-		}
-		all |= c
+// Verdict is the admission of a container that has these problems, or conforms without any. Ways out are named first.
+func Verdict(by string, problems []Problem) topology.Admission {
+	if len(problems) == 0 {
+		return topology.Admission{State: topology.Conforms, By: by}
 	}
-	return all
+	problems = slices.Clone(problems)
+	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Kind, b.Kind) })
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.Text)
+	}
+	return topology.Admission{State: topology.Violates, By: by, Reason: strings.Join(texts, "; "), WayOut: problems[0].Kind == WayOut}
 }
 
-// Caps is what the engine gives the container (moby, oci/caps/utils.go, TweakCapabilities).
-func (r Record) Caps() policy.Caps {
-	isAll := func(name string) bool { return strings.EqualFold(name, "ALL") }
-	switch {
-	case r.Privileged:
-		return policy.AllCaps
-	case slices.ContainsFunc(r.CapDrop, isAll):
-		return capsOf(r.CapAdd...)
-	case slices.ContainsFunc(r.CapAdd, isAll):
-		return policy.AllCaps.Minus(capsOf(r.CapDrop...))
-	}
-	return engineDefaults.Minus(knownOf(r.CapDrop)) | capsOf(r.CapAdd...)
-}
+// escapes are capabilities by which a process of the host's user namespace gets past its network, whatever else its
+// container takes from it: links in other namespaces (NET_ADMIN), other namespaces themselves (SYS_ADMIN), other
+// processes (SYS_PTRACE), the kernel (SYS_MODULE, SYS_RAWIO, SYS_BOOT, BPF, PERFMON), the host's files by their handles
+// (DAC_READ_SEARCH). Engines give none of them to a container that does not ask.
+var escapes = capsOf("NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "BPF", "PERFMON", "DAC_READ_SEARCH") |
+	policy.AllCaps.Minus(policy.KnownCaps)
 
-// knownOf reads names of which one that is not known drops nothing.
-func knownOf(names []string) (all policy.Caps) {
-	for _, name := range names {
-		c, _ := policy.Cap(name)
-		all |= c
-	}
-	return all
-}
+// escaping are the capabilities among some that are a way out. One that has no name yet counts.
+func escaping(c policy.Caps) policy.Caps { return c & escapes }
 
-// sealed reports whether the container's processes can gain no privileges. The last of several options counts, as in
-// Docker.
-func (r Record) sealed() (sealed bool) {
-	for _, o := range r.SecurityOpt {
-		name, value, valued := strings.Cut(strings.Replace(o, "=", ":", 1), ":")
-		if name != "no-new-privileges" {
-			continue
-		}
-		said, err := strconv.ParseBool(value)
-		sealed = !valued || (err == nil && said)
+// shown keeps a reason readable for a process that holds nearly everything.
+func shown(c policy.Caps) string {
+	const most = 6
+	names := strings.Split(c.String(), ",")
+	if len(names) > most {
+		return strings.Join(names[:most], ",") + " and " + strconv.Itoa(len(names)-most) + " more"
 	}
-	return sealed
-}
-
-func (r Record) problems(allowed policy.Caps) (out []string) {
-	if r.Privileged {
-		return []string{"is privileged (drop --privileged)"}
-	}
-	if excess := r.Caps().Minus(allowed); excess != 0 {
-		out = append(out, fmt.Sprintf("holds %s beyond mcpnet.caps=%s", excess, allowed))
-	}
-	if !r.sealed() {
-		out = append(out, "may gain privileges")
-	}
-	if len(out) > 0 {
-		out[len(out)-1] += remedyFor(allowed)
-	}
-	for flag, mode := range map[string]string{"--pid": r.PID, "--ipc": r.IPC, "--uts": r.UTS} {
-		if mode == "host" || strings.HasPrefix(mode, "container:") {
-			out = append(out, fmt.Sprintf("shares a namespace of the host or of another container (drop %s %.22s)", flag, mode))
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// remedyFor names the options by which a container conforms.
-func remedyFor(allowed policy.Caps) string {
-	add := ""
-	for _, name := range allowed.Names() {
-		add += " --cap-add " + strings.TrimPrefix(name, "CAP_")
-	}
-	return " (start it with --runtime mcpnet, or with --cap-drop ALL" + add + " --security-opt no-new-privileges)"
+	return c.String()
 }
 
 // Evidence is what is known of a container of Docker's.
@@ -118,60 +78,45 @@ type Evidence struct {
 	Record   *Record      // nil: not read yet
 	Attested *policy.Caps // what mcpnet-runtime started it with; nil: nothing said
 	Networks []string     // its other networks
-	Sharers  []string     // other containers in its network namespace
+	Sharers  []Sharer     // other containers in its namespaces
 }
 
-// Judge decides about a container on a network that permits these capabilities.
+// Sharer is another container in a namespace of a server's.
+type Sharer struct{ Namespace, Container string }
+
+// Judge decides about a container on a network that permits these capabilities. What the runtime attests takes the
+// place of what the record says of capabilities, and of nothing else in it.
 func (e Evidence) Judge(allowed policy.Caps) topology.Admission {
-	var problems []string
-	if len(e.Networks) > 0 {
-		problems = append(problems, "is also on "+strings.Join(e.Networks, ", ")+" (docker network disconnect)")
-	}
-	if len(e.Sharers) > 0 {
-		problems = append(problems, "its network namespace is also that of "+strings.Join(e.Sharers, ", "))
-	}
-	by := ByRuntime
-	if e.Attested == nil || e.Attested.Minus(allowed) != 0 {
-		by = ByRecord
-		if e.Record != nil {
-			problems = append(problems, e.Record.problems(allowed)...)
+	attested := e.Attested != nil && e.Attested.Minus(allowed) == 0
+	problems := e.doors()
+	if e.Record != nil {
+		problems = append(problems, e.Record.doors()...)
+		if !attested {
+			problems = append(problems, e.Record.privileges(allowed)...)
 		}
 	}
 	switch {
 	case len(problems) > 0:
-		return topology.Admission{State: topology.Violates, By: ByRecord, Reason: strings.Join(problems, "; ")}
-	case by == ByRecord && e.Record == nil:
+		return Verdict(ByRecord, problems)
+	case attested:
+		return Verdict(ByRuntime, nil)
+	case e.Record == nil:
 		return topology.Admission{}
 	}
-	return topology.Admission{State: topology.Conforms, By: by}
+	return Verdict(ByRecord, nil)
 }
 
-// Process is a process in a container's network namespace.
-type Process struct {
-	PID    int
-	Start  uint64 // in clock ticks since boot: tells processes of one number apart
-	Name   string
-	Caps   policy.Caps // all sets together
-	Sealed bool        // no_new_privileges
-}
-
-// Problem says what is against a process; "" is nothing.
-func (p Process) Problem(allowed policy.Caps) string {
-	if excess := p.Caps.Minus(allowed); excess != 0 {
-		return fmt.Sprintf("process %d (%s) holds %s", p.PID, p.Name, shown(excess))
+// doors are the ways out that the engine's list shows.
+func (e Evidence) doors() (out []Problem) {
+	if len(e.Networks) > 0 {
+		out = append(out, wayOut("is also on "+strings.Join(e.Networks, ", ")+" (docker network disconnect)"))
 	}
-	if !p.Sealed {
-		return fmt.Sprintf("process %d (%s) may gain privileges: no_new_privileges is not set", p.PID, p.Name)
+	shared := map[string][]string{}
+	for _, s := range e.Sharers {
+		shared[s.Namespace] = append(shared[s.Namespace], s.Container)
 	}
-	return ""
-}
-
-// shown keeps a reason readable for a process that holds nearly everything.
-func shown(c policy.Caps) string {
-	const most = 6
-	names := strings.Split(c.String(), ",")
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ","), len(names)-most)
+	for _, namespace := range slices.Sorted(maps.Keys(shared)) {
+		out = append(out, wayOut("its "+namespace+" namespace is also that of "+strings.Join(shared[namespace], ", ")))
 	}
-	return c.String()
+	return out
 }

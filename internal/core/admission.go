@@ -7,7 +7,6 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/plan"
-	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -40,10 +39,10 @@ func (c *Core) Admit(ctx context.Context, n topology.Network, before, after topo
 	switch {
 	case after.Admission.State == topology.Conforms:
 		c.log.Info("endpoint conforms", append(about, "evidence", after.Admission.By)...)
-	case after.Admission.State == topology.Violates && n.Policy.CapsMode == policy.CapsEnforce:
+	case after.Admission.State == topology.Violates && n.Held(after):
 		c.log.Warn("endpoint quarantined", append(about, "reason", after.Admission.Reason)...)
 	case after.Admission.State == topology.Violates:
-		c.log.Warn("endpoint would be quarantined (mcpnet.caps.mode=audit)", append(about, "reason", after.Admission.Reason)...)
+		c.log.Warn("endpoint does not conform (mcpnet.caps.mode="+string(n.Policy.CapsMode)+" reports it)", append(about, "reason", after.Admission.Reason)...)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -12,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -19,12 +20,7 @@ import (
 )
 
 // Client is a connection to an engine.
-type Client struct {
-	api *client.Client
-	// owners are, by a container that shares a network namespace, the one whose it is: the containers in between may be
-	// gone by now. One goroutine at a time asks for attachments.
-	owners map[string]string
-}
+type Client struct{ api *client.Client }
 
 // Open prepares a client for the engine at a socket's path. Nothing is sent yet.
 func Open(socket string) (*Client, error) {
@@ -32,7 +28,7 @@ func Open(socket string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker: %w", err)
 	}
-	return &Client{api, map[string]string{}}, nil
+	return &Client{api}, nil
 }
 
 // Close ends the connection.
@@ -102,32 +98,48 @@ type Attachment struct {
 	Options map[string]string
 	// Others are the names of the container's other networks.
 	Others []string
-	// Sharers are the names of other running containers in its network namespace (--network container:ID).
-	Sharers []string
 }
 
-// Attachments lists the endpoints of all containers.
-func (c *Client) Attachments(ctx context.Context) ([]Attachment, error) {
+// Container is a container, as the engine's list shows it.
+type Container struct {
+	ID, Name string
+	Living   bool
+	// Network is its network mode, which may be "container:ID".
+	Network string
+}
+
+// List is what the engine's list of containers shows.
+type List struct {
+	Containers  []Container
+	Attachments []Attachment
+}
+
+// Containers lists all containers, and the endpoints that they have.
+func (c *Client) Containers(ctx context.Context) (l List, err error) {
 	listed, err := c.api.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {
-		return nil, fmt.Errorf("docker: list containers: %w", err)
+		return l, fmt.Errorf("docker: list containers: %w", err)
 	}
-	sharers := c.sharers(listed.Items)
-	var out []Attachment
-	for _, container := range listed.Items {
-		if container.NetworkSettings == nil {
+	for _, s := range listed.Items {
+		found := Container{s.ID, containerName(s.Names), lives(string(s.State)), s.HostConfig.NetworkMode}
+		l.Containers = append(l.Containers, found)
+		if s.NetworkSettings != nil {
+			l.Attachments = append(l.Attachments, attachments(found, s.NetworkSettings.Networks)...)
+		}
+	}
+	return l, nil
+}
+
+func attachments(c Container, networks map[string]*network.EndpointSettings) (out []Attachment) {
+	for _, e := range networks {
+		if e == nil || e.EndpointID == "" {
 			continue
 		}
-		for _, e := range container.NetworkSettings.Networks {
-			if e == nil || e.EndpointID == "" {
-				continue
-			}
-			asked := e.IPAMConfig != nil && e.IPAMConfig.IPv4Address.IsValid() && e.IPAMConfig.IPv4Address == e.IPAddress
-			out = append(out, Attachment{NetworkID: e.NetworkID, EndpointID: e.EndpointID, Container: containerName(container.Names),
-				ContainerID: container.ID, Sharers: sharers[container.ID], Running: lives(string(container.State)), Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Others: others(container.NetworkSettings.Networks, e.NetworkID)})
-		}
+		asked := e.IPAMConfig != nil && e.IPAMConfig.IPv4Address.IsValid() && e.IPAMConfig.IPv4Address == e.IPAddress
+		out = append(out, Attachment{NetworkID: e.NetworkID, EndpointID: e.EndpointID, Container: c.Name, ContainerID: c.ID, Running: c.Living,
+			Address: e.IPAddress, MAC: e.MacAddress.String(), Asked: asked, Options: e.DriverOpts, Others: others(networks, e.NetworkID)})
 	}
-	return out, nil
+	return out
 }
 
 // lives tells whether a container has processes. Those of a paused one go on when it is not watched any more.
@@ -146,40 +158,6 @@ func others(all map[string]*network.EndpointSettings, id string) (names []string
 	return names
 }
 
-// mostSharers bounds a chain of containers of which each joins the network namespace of the next.
-const mostSharers = 16
-
-// sharers names, by a container, the living ones that share its network namespace, directly or through others.
-func (c *Client) sharers(listed []container.Summary) map[string][]string {
-	target := map[string]string{} // through dead ones, too: those behind them live on in the namespace
-	for _, s := range listed {
-		if to, shares := strings.CutPrefix(s.HostConfig.NetworkMode, "container:"); shares {
-			target[s.ID] = to
-		}
-	}
-	out, owners := map[string][]string{}, map[string]string{}
-	for _, s := range listed {
-		owner, shares := target[s.ID]
-		if !shares || !lives(string(s.State)) {
-			continue
-		}
-		for range mostSharers {
-			next, goesOn := target[owner]
-			if !goesOn {
-				break
-			}
-			owner = next
-		}
-		if !slices.ContainsFunc(listed, func(o container.Summary) bool { return o.ID == owner }) {
-			owner = cmp.Or(c.owners[s.ID], owner)
-		}
-		owners[s.ID] = owner
-		out[owner] = append(out[owner], containerName(s.Names))
-	}
-	c.owners = owners
-	return out
-}
-
 func containerName(names []string) string {
 	if len(names) == 0 {
 		return ""
@@ -194,24 +172,68 @@ func (c *Client) Record(ctx context.Context, id string) (r admission.Record, err
 	if err != nil {
 		return r, fmt.Errorf("docker: inspect container %.12s: %w", id, err)
 	}
-	h := found.Container.HostConfig
-	if h == nil {
+	if found.Container.HostConfig == nil {
 		return r, fmt.Errorf("docker: inspect container %.12s: no HostConfig", id)
 	}
-	return admission.Record{Privileged: h.Privileged, CapAdd: h.CapAdd, CapDrop: h.CapDrop, SecurityOpt: h.SecurityOpt,
-		PID: string(h.PidMode), IPC: string(h.IpcMode), UTS: string(h.UTSMode)}, nil
+	r = recordOf(found.Container.HostConfig)
+	r.Mounts, err = c.mounted(ctx, found.Container.Mounts)
+	return r, err
+}
+
+func recordOf(h *container.HostConfig) admission.Record {
+	r := admission.Record{Privileged: h.Privileged, CapAdd: h.CapAdd, CapDrop: h.CapDrop, SecurityOpt: h.SecurityOpt,
+		PID: string(h.PidMode), IPC: string(h.IpcMode), UTS: string(h.UTSMode),
+		MaskedPaths: h.MaskedPaths, ReadonlyPaths: h.ReadonlyPaths, DeviceRules: h.DeviceCgroupRules}
+	for _, d := range h.Devices {
+		r.Devices = append(r.Devices, d.PathOnHost)
+	}
+	return r
+}
+
+// mounted are the paths of the host that are mounted in a container. A local volume may be one by its options
+// (docker volume create -o o=bind -o device=PATH).
+func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (paths []string, err error) {
+	for _, m := range mounts {
+		switch m.Type {
+		case mount.TypeBind:
+			paths = append(paths, m.Source)
+		case mount.TypeVolume:
+			volume, err := c.api.VolumeInspect(ctx, m.Name, client.VolumeInspectOptions{})
+			if err != nil {
+				return nil, fmt.Errorf("docker: volume %s: %w", m.Name, err)
+			}
+			paths = append(paths, volume.Volume.Options["device"])
+		}
+	}
+	return paths, nil
+}
+
+// Change is an event of the engine.
+type Change struct {
+	// Connected and Disconnected say that a container was connected to a network, or disconnected.
+	Connected, Disconnected bool
+	Container               string // its id
+	NetworkID, Network      string // id and name
 }
 
 // Changes reports, until the context ends or the connection breaks, that containers or networks changed.
-func (c *Client) Changes(ctx context.Context, changed func()) error {
+func (c *Client) Changes(ctx context.Context, changed func(Change)) error {
 	stream := c.api.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.
 		Add("type", "container", "network").Add("event", "start", "die", "pause", "unpause", "connect", "disconnect", "create", "destroy")})
 	for {
 		select {
-		case <-stream.Messages:
-			changed()
+		case m := <-stream.Messages:
+			changed(changeOf(m))
 		case err := <-stream.Err:
 			return fmt.Errorf("docker: events: %w", err)
 		}
 	}
+}
+
+func changeOf(m events.Message) Change {
+	if m.Type != events.NetworkEventType {
+		return Change{Container: m.Actor.ID}
+	}
+	return Change{Connected: m.Action == events.ActionConnect, Disconnected: m.Action == events.ActionDisconnect,
+		Container: m.Actor.Attributes["container"], NetworkID: m.Actor.ID, Network: m.Actor.Attributes["name"]}
 }

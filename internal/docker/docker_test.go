@@ -5,32 +5,40 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
 )
 
-// summary is a container in the engine's list.
-func summary(id, state, mode string) container.Summary {
-	s := container.Summary{ID: id, Names: []string{"/" + id}, State: container.ContainerState(state)}
-	s.HostConfig.NetworkMode = mode
-	return s
+// TestLives: a paused container's processes go on when nobody looks any more.
+func TestLives(t *testing.T) {
+	for state, want := range map[string]bool{"running": true, "paused": true, "restarting": true, "created": false, "exited": false, "dead": false} {
+		if lives(state) != want {
+			t.Errorf("%s: %v", state, !want)
+		}
+	}
 }
 
-// TestSharers follows who shares a server's network namespace while the container between the two ends and goes.
-func TestSharers(t *testing.T) {
-	c := &Client{owners: map[string]string{}}
-	server, second := summary("server", "running", "mcp-secure"), summary("second", "running", "container:first")
-	for _, step := range []struct {
-		what   string
-		listed []container.Summary
-		want   []string
-	}{
-		{"all run", []container.Summary{server, summary("first", "running", "container:server"), second}, []string{"first", "second"}},
-		{"the first has ended", []container.Summary{server, summary("first", "exited", "container:server"), second}, []string{"second"}},
-		{"the first is gone", []container.Summary{server, second}, []string{"second"}},
-		{"the second is paused", []container.Summary{server, summary("second", "paused", "container:first")}, []string{"second"}},
-		{"the second has ended", []container.Summary{server, summary("second", "exited", "container:first")}, nil},
-	} {
-		if diff := cmp.Diff(step.want, c.sharers(step.listed)["server"]); diff != "" {
-			t.Errorf("%s: %s", step.what, diff)
-		}
+// TestRecord: whatever a user asked for that may be a way out is in the record.
+func TestRecord(t *testing.T) {
+	got := recordOf(&container.HostConfig{Privileged: true, CapAdd: []string{"A"}, CapDrop: []string{"B"}, SecurityOpt: []string{"C"}, PidMode: "host",
+		IpcMode: "container:x", UTSMode: "host", MaskedPaths: []string{"/m"}, ReadonlyPaths: []string{"/r"},
+		Resources: container.Resources{Devices: []container.DeviceMapping{{PathOnHost: "/dev/x"}}, DeviceCgroupRules: []string{"a"}}})
+	want := admission.Record{Privileged: true, CapAdd: []string{"A"}, CapDrop: []string{"B"}, SecurityOpt: []string{"C"}, PID: "host", IPC: "container:x",
+		UTS: "host", MaskedPaths: []string{"/m"}, ReadonlyPaths: []string{"/r"}, Devices: []string{"/dev/x"}, DeviceRules: []string{"a"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestChange(t *testing.T) {
+	connect := events.Message{Type: events.NetworkEventType, Action: events.ActionConnect,
+		Actor: events.Actor{ID: "net", Attributes: map[string]string{"container": "c", "name": "other"}}}
+	if diff := cmp.Diff(Change{Connected: true, Container: "c", NetworkID: "net", Network: "other"}, changeOf(connect)); diff != "" {
+		t.Error(diff)
+	}
+	started := events.Message{Type: events.ContainerEventType, Action: events.ActionStart, Actor: events.Actor{ID: "c"}}
+	if diff := cmp.Diff(Change{Container: "c"}, changeOf(started)); diff != "" {
+		t.Error(diff)
 	}
 }

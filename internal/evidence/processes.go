@@ -2,15 +2,21 @@ package evidence
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
-	"strings"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/admission"
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/procfs"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -29,6 +35,8 @@ type ProcessCollector struct {
 	networks     Observed
 	attestations attest.Directory
 	log          *slog.Logger
+	// told is what evidence was said to be lacking.
+	told *[]report.Finding
 	findings
 }
 
@@ -41,11 +49,13 @@ type findings struct {
 	since map[string]time.Time
 	// outlets are the interfaces found in the containers of endpoints.
 	outlets map[string]outlets
+	// unseen tells why the interfaces of one cannot be seen.
+	unseen error
 }
 
 type outlets struct {
 	at       time.Time
-	problems []string
+	problems []admission.Problem
 }
 
 // process tells a process from a later one with the same id.
@@ -106,18 +116,15 @@ func (c *ProcessCollector) look(ctx context.Context) (interval time.Duration, er
 	for _, e := range examined {
 		wanted[e.Endpoint.NetNS] = true
 	}
-	processes, err := procfs.Processes(wanted)
-	if err != nil {
-		return interval, err
-	}
+	processes, unseen := procfs.Processes(wanted)
 	next := newFindings()
 	for _, e := range examined {
-		v := c.judge(e, processes[e.Endpoint.NetNS], next)
+		v := c.judge(e, processes[e.Endpoint.NetNS], &next)
 		if v.doubtful || v.State != topology.Conforms { // what holds too much may be the runtime's own process, about to end
 			interval = min(interval, nextLook(c.undecided(e.Endpoint.ID, next)))
 		}
-		if v.State == topology.AdmissionWaiting && v.doubtful {
-			continue // the last judgement stands until the next look
+		if v.State == topology.AdmissionWaiting && (v.doubtful || unseen != nil || e.Endpoint.Admission.WayOut) {
+			continue // the last judgement stands until there is evidence again
 		}
 		if v.Admission == e.Endpoint.Admission {
 			continue // to record it again would lock the store, and read all of it
@@ -127,7 +134,25 @@ func (c *ProcessCollector) look(ctx context.Context) (interval time.Duration, er
 		}
 	}
 	c.findings = next
-	return interval, nil
+	return interval, c.tell(ctx, unseen)
+}
+
+// tell records and logs, once, that evidence is lacking, or that it is not any more.
+func (c *ProcessCollector) tell(ctx context.Context, unseen error) error {
+	var lacking []report.Finding
+	if err := errors.Join(unseen, c.unseen); err != nil {
+		lacking = append(lacking, lackingFinding("host", fmt.Sprintf("not all of servers' containers can be seen, so ways out may be overlooked: %v", err),
+			"run mcpnet's service as its unit does (mcpnet install --service)"))
+	}
+	if c.told != nil && slices.Equal(lacking, *c.told) {
+		return nil
+	}
+	if err := c.networks.Lacking(ctx, lacking); err != nil {
+		return err
+	}
+	c.told = &lacking
+	logLacking(c.log, lacking)
+	return nil
 }
 
 // undecided is how long an endpoint has been undecided.
@@ -147,39 +172,40 @@ type verdict struct {
 }
 
 // judge decides about one endpoint, and notes in next what the next look needs.
-func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process, next findings) (v verdict) {
+func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process, next *findings) (v verdict) {
 	allowed := e.Network.Policy.Caps
 	problems, doubtful := c.judgeProcesses(processes, allowed, next)
 	v.doubtful = doubtful
 	if len(processes) > 0 {
-		next.outlets[e.Endpoint.ID] = c.outletsOf(e, processes[0].PID)
-		problems = append(problems, next.outlets[e.Endpoint.ID].problems...)
+		found, err := c.outletsOf(e, processes[0].PID)
+		next.unseen = errors.Join(next.unseen, err)
+		next.outlets[e.Endpoint.ID] = found
+		problems = append(problems, found.problems...)
 	}
 	attested := c.attested(e.Endpoint.ID, allowed)
 	switch {
 	case len(problems) > 0:
-		v.Admission = topology.Admission{State: topology.Violates, By: admission.ByProcesses,
-			Reason: strings.Join(problems, "; ")}
+		v.Admission = admission.Verdict(admission.ByProcesses, problems)
 	case attested:
-		v.Admission = topology.Admission{State: topology.Conforms, By: admission.ByRuntime}
+		v.Admission = admission.Verdict(admission.ByRuntime, nil)
 	case len(processes) > 0 && !v.doubtful:
-		v.Admission = topology.Admission{State: topology.Conforms, By: admission.ByProcesses}
+		v.Admission = admission.Verdict(admission.ByProcesses, nil)
 	}
 	return v
 }
 
 // judgeProcesses names the problems of processes that two looks have found in excess. One look leaves a doubt.
 func (c *ProcessCollector) judgeProcesses(processes []admission.Process, allowed policy.Caps,
-	next findings) (problems []string, doubtful bool) {
+	next *findings) (problems []admission.Problem, doubtful bool) {
 	for _, p := range processes {
-		problem := p.Problem(allowed)
-		if problem == "" {
+		found := p.Problems(allowed)
+		if len(found) == 0 {
 			continue
 		}
 		id := process{p.PID, p.Start}
 		next.excess[id] = true
 		if c.excess[id] {
-			problems = append(problems, problem)
+			problems = append(problems, found...)
 		} else {
 			doubtful = true
 		}
@@ -188,22 +214,18 @@ func (c *ProcessCollector) judgeProcesses(processes []admission.Process, allowed
 }
 
 // outletsOf finds ways out beside the endpoint.
-func (c *ProcessCollector) outletsOf(e core.Examined, pid int) outlets {
+func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) {
 	if known, ok := c.outlets[e.Endpoint.ID]; ok && time.Since(known.at) < outletsAge {
-		return known
+		return known, nil
 	}
 	o, err := c.networks.Outlets(procfs.NetNS(pid))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return outlets{}, nil // the process has ended; the next look finds another
+	}
 	if err != nil {
-		return outlets{} // the process has ended; the next look finds another
+		return outlets{}, fmt.Errorf("interfaces of container %s: %w", e.Endpoint.Container, err)
 	}
-	found := outlets{at: time.Now()}
-	if len(o.Others) > 0 {
-		found.problems = append(found.problems, "has another way out: "+strings.Join(o.Others, ", "))
-	}
-	if len(o.Endpoints) > 1 {
-		found.problems = append(found.problems, "is on several mcpnet networks")
-	}
-	return found
+	return outlets{time.Now(), admission.Outlets(o.Others, len(o.Endpoints))}, nil
 }
 
 func (c *ProcessCollector) attested(endpoint string, allowed policy.Caps) bool {

@@ -2,8 +2,11 @@ package evidence
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/admission"
@@ -11,6 +14,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/docker"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -20,6 +24,8 @@ type Judged interface {
 	Examined(context.Context) ([]core.Examined, error)
 	// Admit records what the evidence says, and has it take effect.
 	Admit(ctx context.Context, network, endpoint string, a topology.Admission) error
+	// Lacking records what evidence cannot be had, for whoever asks for the status; nothing where all can.
+	Lacking(context.Context, []report.Finding) error
 }
 
 // Recorded are networks of an engine that keeps a record of its containers.
@@ -35,24 +41,32 @@ type Observed interface {
 	Outlets(sandbox string) (core.Outlets, error)
 }
 
-// recordTime bounds one inspect. Docker does not answer while it works on the container, and all other containers wait.
-const recordTime = 500 * time.Millisecond
-
-// RecordCollector collects evidence about the containers of Docker's endpoints (P10): attestations and Docker's record.
+// RecordCollector collects evidence about the containers of Docker's endpoints (P10): attestations, and the engine's
+// lists and records.
 type RecordCollector struct {
 	networks     Recorded
-	docker       *docker.Client
+	records      *records
 	attestations attest.Directory
 	log          *slog.Logger
-	// records hold Docker's record of each endpoint's container. A record does not change while the container runs, and
-	// the endpoint does not outlive that run.
-	records map[string]admission.Record
+	// mu orders who judges: an event may come while the engine's list is read.
+	mu sync.Mutex
+	// attached are, by a container, its endpoints about which evidence is wanted, with what the last look found.
+	attached map[string][]judged
+	// connected are networks that an event named, before the list shows them.
+	connected connections
+	lacking   []report.Finding
+}
+
+// judged is an endpoint and the evidence about its container.
+type judged struct {
+	core.Examined
+	evidence admission.Evidence
 }
 
 // NewRecordCollector makes the collector for a Docker engine.
 func NewRecordCollector(networks Recorded, d *docker.Client, attestations attest.Directory,
 	log *slog.Logger) *RecordCollector {
-	return &RecordCollector{networks: networks, docker: d, attestations: attestations, log: log}
+	return &RecordCollector{networks: networks, records: newRecords(d), attestations: attestations, log: log, connected: connections{}}
 }
 
 // Watch admits an endpoint as soon as mcpnet-runtime attests its container, until the context ends.
@@ -87,55 +101,88 @@ func (c *RecordCollector) admitAttested(ctx context.Context, endpoint string) er
 	return c.networks.Admit(ctx, a.Network, endpoint, judged)
 }
 
-// Judge admits or quarantines every endpoint by all evidence there is.
-func (c *RecordCollector) Judge(ctx context.Context, attachments []docker.Attachment) error {
+// Judge admits or quarantines every endpoint by all evidence there is. What evidence could not be had is an error when
+// everything else is done.
+func (c *RecordCollector) Judge(ctx context.Context, list docker.List) error {
 	examined, err := c.networks.Examined(ctx)
 	if err != nil {
 		return err
 	}
+	found := running(examined, list.Attachments)
+	lacking, unread := c.records.read(ctx, list.Containers, found)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attached = map[string][]judged{}
+	for i, e := range found {
+		e.evidence = c.evidence(e.attachment)
+		c.attached[e.attachment.ContainerID] = append(c.attached[e.attachment.ContainerID], e.judged)
+		found[i] = e
+	}
+	for _, e := range found {
+		if err := c.admit(ctx, e.judged); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.tell(ctx, lacking), unread)
+}
+
+// candidate is an endpoint with what the engine's list shows of it.
+type candidate struct {
+	judged
+	attachment docker.Attachment
+}
+
+// running are the endpoints whose containers run.
+func running(examined []core.Examined, attachments []docker.Attachment) (out []candidate) {
 	listed := map[string]docker.Attachment{}
 	for _, a := range attachments {
 		listed[a.EndpointID] = a
 	}
-	running := map[string]admission.Record{}
 	for _, e := range examined {
-		a, ok := listed[e.Endpoint.ID]
-		if !ok || !a.Running {
-			continue
-		}
-		evidence := c.evidence(ctx, e, a)
-		if evidence.Record != nil {
-			running[e.Endpoint.ID] = *evidence.Record
-		}
-		judged := evidence.Judge(e.Network.Policy.Caps)
-		if judged.State == topology.AdmissionWaiting || judged == e.Endpoint.Admission {
-			continue // without new evidence the last judgement stands
-		}
-		if err := c.networks.Admit(ctx, e.Network.ID, e.Endpoint.ID, judged); err != nil {
-			return err
+		if a, ok := listed[e.Endpoint.ID]; ok && a.Running {
+			out = append(out, candidate{judged{Examined: e}, a})
 		}
 	}
-	c.records = running
-	return nil
+	return out
 }
 
-func (c *RecordCollector) evidence(ctx context.Context, e core.Examined, a docker.Attachment) admission.Evidence {
-	evidence := admission.Evidence{Networks: a.Others, Sharers: a.Sharers, Attested: c.attestedCaps(a)}
-	if evidence.Attested != nil {
-		return evidence
+// admit has a judgement take effect. Without new evidence the last one stands.
+func (c *RecordCollector) admit(ctx context.Context, e judged) error {
+	a := e.evidence.Judge(e.Network.Policy.Caps)
+	if a.State == topology.AdmissionWaiting || a == e.Endpoint.Admission {
+		return nil
 	}
-	record, known := c.records[e.Endpoint.ID]
-	if !known {
-		ctx, cancel := context.WithTimeout(ctx, recordTime)
-		defer cancel()
-		var err error
-		if record, err = c.docker.Record(ctx, a.ContainerID); err != nil {
-			c.log.Debug("engine's record", "container", a.Container, "error", err)
-			return evidence
+	return c.networks.Admit(ctx, e.Network.ID, e.Endpoint.ID, a)
+}
+
+func (c *RecordCollector) evidence(a docker.Attachment) admission.Evidence {
+	return admission.Evidence{Record: c.records.of(a.ContainerID), Attested: c.attestedCaps(a), Sharers: c.records.sharers(a.ContainerID),
+		Networks: c.connected.with(a.ContainerID, a.Others, time.Now())}
+}
+
+// Changed quarantines a server as soon as the engine says that it was connected to another network: the list shows it
+// later.
+func (c *RecordCollector) Changed(ctx context.Context, e docker.Change) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case e.Disconnected:
+		c.connected.remove(e.Container, e.Network)
+		return nil
+	case !e.Connected:
+		return nil
+	}
+	var failed []error
+	for i, a := range c.attached[e.Container] {
+		if a.Network.ID == e.NetworkID {
+			continue
 		}
+		c.connected.add(e.Container, e.Network, time.Now())
+		a.evidence.Networks = c.connected.with(e.Container, a.evidence.Networks, time.Now())
+		c.attached[e.Container][i] = a
+		failed = append(failed, c.admit(ctx, a))
 	}
-	evidence.Record = &record
-	return evidence
+	return errors.Join(failed...)
 }
 
 // attestedCaps are the capabilities that mcpnet-runtime attests for the endpoint. A container that was not on an mcpnet
@@ -156,4 +203,22 @@ func (c *RecordCollector) attestedCaps(a docker.Attachment) *policy.Caps {
 		return &hardened.Caps
 	}
 	return nil
+}
+
+// Unlisted records that the engine's list cannot be read: nobody is judged meanwhile.
+func (c *RecordCollector) Unlisted(ctx context.Context, cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tell(ctx, []report.Finding{lackingFinding("host", fmt.Sprintf("Docker's list of containers cannot be read, so nobody sees whether servers have another way out: %v", cause),
+		"start Docker, and see its log")})
+}
+
+// tell records and logs what is lacking, once.
+func (c *RecordCollector) tell(ctx context.Context, lacking []report.Finding) error {
+	if slices.Equal(lacking, c.lacking) {
+		return nil
+	}
+	c.lacking = lacking
+	logLacking(c.log, lacking)
+	return c.networks.Lacking(ctx, lacking)
 }

@@ -22,7 +22,8 @@ type CapsMode string
 
 // The values of CapsMode.
 const (
-	CapsEnforce CapsMode = "enforce" // its wire passes nothing
+	CapsEnforce CapsMode = "enforce" // its wire passes nothing, nor before anything is known
+	CapsGuard   CapsMode = "guard"   // with a way out its wire passes nothing; what else it holds is reported
 	CapsAudit   CapsMode = "audit"   // it is reported
 	CapsOff     CapsMode = "off"     // nobody looks
 )
@@ -45,6 +46,9 @@ func nameCaps() []string {
 	}
 	return names
 }
+
+// KnownCaps are the capabilities that have names.
+var KnownCaps = Caps(1)<<len(capNames) - 1
 
 // DefaultCaps is what a server's process may hold where the policy says
 // nothing: opening a port below 1024.

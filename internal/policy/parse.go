@@ -73,7 +73,7 @@ func missing(options map[string]string, problems problem.List) bool {
 // refuseLater refuses an option of a later version. The one exception is
 // redirect=off, which asks for exactly what this version does and is common in
 // files that spell everything out. No other default means "nothing": caps.mode
-// is audit by default, so that its off would be a change.
+// is guard by default, so that its off would be a change.
 func (k *key) refuseLater(value string) problem.List {
 	if k.Key != keyRedirect {
 		return problem.List{{Key: k.Key, Value: value, Reason: later}}

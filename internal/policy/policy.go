@@ -70,7 +70,7 @@ func Defaults() Policy {
 		Log:      LogDenied,
 		Mode:     ModeEnforce,
 		Caps:     DefaultCaps,
-		CapsMode: CapsAudit,
+		CapsMode: CapsGuard,
 		Firewall: FirewallAuto,
 		MTU:      1500,
 	}

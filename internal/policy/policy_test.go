@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 		Log:      policy.LogDenied,
 		Mode:     policy.ModeEnforce,
 		Caps:     policy.DefaultCaps,
-		CapsMode: policy.CapsAudit,
+		CapsMode: policy.CapsGuard,
 		Firewall: policy.FirewallAuto,
 		MTU:      1500,
 	}
@@ -124,7 +124,7 @@ func TestJSON(t *testing.T) {
 	want := `{"gateways":[{"addr":"172.20.0.100","port":{"protocol":"tcp","number":8080}}],` +
 		`"connect":{"any":true},` +
 		`"egress":{"ports":[{"protocol":"tcp","number":443},{"protocol":"tcp","number":80}],"dns":true},` +
-		`"dns":"off","log":"denied","mode":"enforce","caps":"NET_BIND_SERVICE","capsMode":"audit","firewall":"auto","bridge":"mcp-secure","mtu":1500}`
+		`"dns":"off","log":"denied","mode":"enforce","caps":"NET_BIND_SERVICE","capsMode":"guard","firewall":"auto","bridge":"mcp-secure","mtu":1500}`
 	if diff := cmp.Diff(want, string(text)); diff != "" {
 		t.Error(diff)
 	}

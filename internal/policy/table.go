@@ -34,9 +34,10 @@ var keys = []key{
 	supported(doc(KeyCaps, "none, or capability names, comma-separated", "NET_BIND_SERVICE",
 		"what a server's process may hold at most"),
 		parseCaps, func(p *Policy) *Caps { return &p.Caps }, Caps.String),
-	supported(doc(KeyCapsMode, "enforce, audit, off", "audit",
-		"what happens to a server whose container holds more or has another way out: its wire passes nothing, or it is reported"),
-		words(CapsEnforce, CapsAudit, CapsOff), func(p *Policy) *CapsMode { return &p.CapsMode }, text[CapsMode]),
+	supported(doc(KeyCapsMode, "enforce, guard, audit, off", "guard",
+		"what happens to a server whose container has another way out or holds more: with guard the first passes nothing and the second is reported, "+
+			"with enforce nobody passes anything before it is known to conform, with audit both are reported"),
+		words(CapsEnforce, CapsGuard, CapsAudit, CapsOff), func(p *Policy) *CapsMode { return &p.CapsMode }, text[CapsMode]),
 	supported(doc(KeyFirewall, "auto, nftables", "auto",
 		"nftables leaves the host's iptables alone"),
 		words(FirewallAuto, FirewallNFTables), func(p *Policy) *Firewall { return &p.Firewall }, text[Firewall]),

@@ -37,7 +37,7 @@ func StrangerIn(path, kind string, network uint64) (found Stranger, ok bool, err
 		if link, err := os.Readlink(filepath.Join(dir, "ns", kind)); err != nil || link != wanted {
 			continue
 		}
-		if own, ok := netns(dir); ok && own != network {
+		if own, err := inodeOf(dir, "net"); err == nil && own != network {
 			comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
 			return Stranger{pid, strings.TrimSpace(string(comm))}, true, nil
 		}

@@ -4,11 +4,16 @@ package procfs
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/admission"
 	"github.com/mcpnet/mcpnet/internal/policy"
@@ -17,9 +22,45 @@ import (
 // root is where proc is mounted.
 const root = "/proc"
 
-// Processes finds the processes in each of the network namespaces, by the namespace's inode.
+// Processes finds the processes in each of the network namespaces, by the namespace's inode, and those elsewhere that
+// share another namespace with them. An error says what could not be seen; the rest is found all the same.
 func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
-	dir, err := os.Open(root)
+	pids, err := numbers(root)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := hostsNamespaces()
+	if err != nil {
+		return nil, err
+	}
+	s := search{wanted: wanted, hosts: hosts, found: map[uint64][]admission.Process{}, owners: map[uint64]owner{}}
+	for _, pid := range pids {
+		if pid != first {
+			s.process(pid)
+		}
+	}
+	for _, p := range s.elsewhere {
+		s.lodger(p)
+	}
+	return s.found, s.err()
+}
+
+// first is the host's first process, which is in no container.
+const first = 1
+
+// hostsNamespaces are those of the host's first process. Where a security module hides it, this process stands for it,
+// which may have a host's name of its own.
+func hostsNamespaces() (map[string]uint64, error) {
+	found, err := namespacesOf(filepath.Join(root, strconv.Itoa(first)))
+	if errors.Is(err, fs.ErrPermission) {
+		return namespacesOf(filepath.Join(root, "self"))
+	}
+	return found, err
+}
+
+// numbers are the entries of a directory that are numbers.
+func numbers(path string) (out []int, err error) {
+	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -28,14 +69,9 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[uint64][]admission.Process{}
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		for inode, p := range threads(pid, wanted) {
-			out[inode] = append(out[inode], p)
+		if n, err := strconv.Atoi(name); err == nil {
+			out = append(out, n)
 		}
 	}
 	return out, nil
@@ -44,42 +80,169 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 // NetNS is the path of a process's network namespace.
 func NetNS(pid int) string { return filepath.Join(root, strconv.Itoa(pid), "ns/net") }
 
-// threads sums a process's threads up by their network namespaces: capabilities, no_new_privileges and namespace are
-// each thread's own. One may end at any time, and is then none.
-func threads(pid int, wanted map[uint64]bool) map[uint64]admission.Process {
-	dir := filepath.Join(root, strconv.Itoa(pid), "task")
-	tasks, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	out := map[uint64]admission.Process{}
-	for _, task := range tasks {
-		inode, ok := netns(filepath.Join(dir, task.Name()))
-		if !ok || !wanted[inode] {
-			continue
-		}
-		status, err := os.ReadFile(filepath.Join(dir, task.Name(), "status"))
-		if err != nil {
-			continue
-		}
-		p := parseStatus(status)
-		if before, known := out[inode]; known {
-			p.PID, p.Start, p.Caps, p.Sealed = before.PID, before.Start, p.Caps|before.Caps, p.Sealed && before.Sealed
-		} else {
-			p.PID, p.Start = pid, started(pid)
-		}
-		out[inode] = p
-	}
-	return out
+// kinds are the namespaces of a container's own beside the network's, by the names in /proc/PID/ns.
+var kinds = []string{"pid", "ipc", "uts"}
+
+// search is one look at all processes.
+type search struct {
+	wanted map[uint64]bool   // network namespaces
+	hosts  map[string]uint64 // namespaces of the host's first process, by their kinds
+	found  map[uint64][]admission.Process
+	// owners tells in which network namespace the processes of another namespace are.
+	owners map[uint64]owner
+	// elsewhere are processes in other network namespaces.
+	elsewhere []int
+	unseen    int
+	cause     error
 }
 
-func netns(dir string) (inode uint64, ok bool) {
-	link, err := os.Readlink(filepath.Join(dir, "ns/net"))
-	if err != nil {
-		return 0, false
+// owner is what is known of a namespace that is not a network's.
+type owner struct {
+	net  uint64
+	kind string
+}
+
+// err tells what could not be seen.
+func (s *search) err() error {
+	if s.unseen == 0 {
+		return nil
 	}
-	n, err := fmt.Sscanf(link, "net:[%d]", &inode)
-	return inode, n == 1 && err == nil
+	return fmt.Errorf("the namespaces of %d processes cannot be seen (CAP_SYS_PTRACE): %w", s.unseen, s.cause)
+}
+
+// fail notes what could not be seen. A process may end at any time, and is then none.
+func (s *search) fail(err error) {
+	if ended(err) {
+		return
+	}
+	s.unseen++
+	s.cause = err
+}
+
+func ended(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
+
+// process sums a process's threads up by their network namespaces: capabilities, no_new_privileges and namespaces are
+// each thread's own.
+func (s *search) process(pid int) {
+	dir := filepath.Join(root, strconv.Itoa(pid), "task")
+	tasks, err := numbers(dir)
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	found := map[uint64]admission.Process{}
+	for _, task := range tasks {
+		dir := filepath.Join(dir, strconv.Itoa(task))
+		inode, err := inodeOf(dir, "net")
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		if !s.wanted[inode] {
+			continue
+		}
+		p, err := s.thread(dir, inode)
+		if err != nil {
+			s.fail(err)
+			continue
+		}
+		p.PID = pid
+		found[inode] = join(found, inode, p)
+	}
+	if len(found) == 0 {
+		s.elsewhere = append(s.elsewhere, pid)
+	}
+	for inode, p := range found {
+		p.Start = started(pid)
+		s.found[inode] = append(s.found[inode], p)
+	}
+}
+
+// thread reads what one thread holds, and notes its namespaces as the container's.
+func (s *search) thread(dir string, net uint64) (p admission.Process, err error) {
+	status, err := os.ReadFile(filepath.Join(dir, "status"))
+	if err != nil {
+		return p, err
+	}
+	p = parseStatus(status)
+	own, err := namespacesOf(dir)
+	if err != nil {
+		return p, err
+	}
+	p.Nested = own["user"] != s.hosts["user"]
+	for _, kind := range kinds {
+		if own[kind] == s.hosts[kind] {
+			p.Hosts = append(p.Hosts, kind)
+		} else if !p.Nested {
+			s.owners[own[kind]] = owner{net, kind}
+		}
+	}
+	return p, nil
+}
+
+// join sums a thread up with those before it.
+func join(found map[uint64]admission.Process, inode uint64, p admission.Process) admission.Process {
+	before, known := found[inode]
+	if !known {
+		return p
+	}
+	before.Caps |= p.Caps
+	before.Sealed = before.Sealed && p.Sealed
+	before.Nested = before.Nested && p.Nested
+	for _, kind := range p.Hosts {
+		if !slices.Contains(before.Hosts, kind) {
+			before.Hosts = append(before.Hosts, kind)
+		}
+	}
+	return before
+}
+
+// lodger finds out whether a process in another network namespace is in a namespace of a container's. One in a user
+// namespace of its own is a part of the container that has shut itself off.
+func (s *search) lodger(pid int) {
+	own, err := namespacesOf(filepath.Join(root, strconv.Itoa(pid)))
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	if own["user"] != s.hosts["user"] {
+		return
+	}
+	shared := map[uint64][]string{}
+	for _, kind := range kinds {
+		if o, ok := s.owners[own[kind]]; ok && o.kind == kind {
+			shared[o.net] = append(shared[o.net], kind)
+		}
+	}
+	for net, kinds := range shared {
+		name, _ := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "comm"))
+		s.found[net] = append(s.found[net], admission.Process{PID: pid, Start: started(pid), Name: strings.TrimSpace(string(name)), Elsewhere: kinds})
+	}
+}
+
+// namespacesOf gives the namespaces of a process or thread that are looked at, by their kinds.
+func namespacesOf(dir string) (map[string]uint64, error) {
+	out := map[string]uint64{}
+	for _, kind := range append([]string{"user"}, kinds...) {
+		inode, err := inodeOf(dir, kind)
+		if err != nil {
+			return nil, err
+		}
+		out[kind] = inode
+	}
+	return out, nil
+}
+
+// inodeOf tells one namespace of a process or thread from others of its kind.
+func inodeOf(dir, kind string) (inode uint64, err error) {
+	link, err := os.Readlink(filepath.Join(dir, "ns", kind))
+	if err != nil {
+		return 0, err
+	}
+	if _, err := fmt.Sscanf(link, kind+":[%d]", &inode); err != nil {
+		return 0, fmt.Errorf("%s: %q: %w", filepath.Join(dir, "ns", kind), link, err)
+	}
+	return inode, nil
 }
 
 func started(pid int) uint64 {

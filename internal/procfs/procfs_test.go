@@ -1,9 +1,16 @@
 package procfs_test
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,47 +43,137 @@ func TestMain(m *testing.M) {
 	time.Sleep(time.Minute)
 }
 
-// TestProcesses: what one thread holds the process holds, whatever its first one shows.
+// hardened begins the command of a process that holds nothing.
+var hardened = []string{"setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs"}
+
+// ownNamespaces are those of a container beside the network's.
+const ownNamespaces = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+
+// TestProcesses: what one thread holds the process holds, whatever its first one shows; what it shares with the host is
+// seen.
 func TestProcesses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		command []string
-		wrong   bool
+		own     uintptr
+		says    string
+		wayOut  bool
 	}{
-		"hardened":  {[]string{"setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs", "sleep", "60"}, false},
-		"plain":     {[]string{"sleep", "60"}, true},
-		"two-faced": {[]string{"env", twoFaced + "=1", os.Args[0]}, true},
+		"hardened":       {append(hardened, "sleep", "60"), ownNamespaces, "", false},
+		"plain":          {[]string{"sleep", "60"}, ownNamespaces, "holds", true},
+		"two-faced":      {[]string{"env", twoFaced + "=1", os.Args[0]}, ownNamespaces, "holds", true},
+		"of the host":    {append(hardened, "sleep", "60"), 0, "shares the host's pid and ipc and uts namespace", true},
+		"host's name":    {append(hardened, "sleep", "60"), ownNamespaces &^ unix.CLONE_NEWUTS, "shares the host's uts namespace", true},
+		"shut in itself": {append(hardened, "unshare", "--user", "--keep-caps", "sleep", "60"), ownNamespaces, "holds", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := testnet.New(t, "procfs")
-			cmd := in.Command(tt.command[0], tt.command[1:]...)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
+			cmd := start(t, in, tt.own, tt.command...)
+			if name == "two-faced" {
+				eventually(t, "its first thread shows nothing", func() bool {
+					status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+					return strings.Contains(string(status), "CapEff:\t0000000000000000")
+				})
 			}
-			defer end(cmd)
-			inode, err := ns.Inode(in.Path())
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(500 * time.Millisecond) // it becomes what it is
-			p := one(t, inode)
-			if problem := p.Problem(policy.DefaultCaps); (problem != "") != tt.wrong || p.PID != cmd.Process.Pid || p.Start == 0 {
-				t.Errorf("%+v: %q", p, problem)
-			}
+			eventually(t, fmt.Sprintf("process %d, %q", cmd.Process.Pid, tt.says), func() bool {
+				found := processes(t, in)
+				if len(found) != 1 || found[0].PID != cmd.Process.Pid || found[0].Start == 0 {
+					return false
+				}
+				a := admission.Verdict("test", found[0].Problems(policy.DefaultCaps))
+				return strings.Contains(a.Reason, tt.says) && (a.Reason == "") == (tt.says == "") && a.WayOut == tt.wayOut
+			})
 		})
 	}
 }
 
+// TestElsewhere: a process on another network in a container's namespace is found; a part of the container that has
+// shut itself off from the network is not taken for one.
+func TestElsewhere(t *testing.T) {
+	in, other := testnet.New(t, "procfs"), testnet.New(t, "other")
+	server := start(t, in, ownNamespaces, append(hardened, "sh", "-c", "unshare --user --net sleep 60 & exec sleep 60")...)
+	start(t, other, ownNamespaces, "sleep", "60") // in namespaces of its own
+	alone := func() bool {
+		found := processes(t, in)
+		return len(found) == 1 && found[0].Name == "sleep"
+	}
+	eventually(t, "the server's process", alone)
+	for namespace, kind := range map[string]string{"--pid": "pid", "--ipc": "ipc"} {
+		spy := start(t, other, 0, "nsenter", "--target", strconv.Itoa(server.Process.Pid), namespace, "sleep", "60")
+		eventually(t, "who joined with "+namespace, func() bool {
+			found := processes(t, in)
+			return len(found) == 2 && slices.Equal(found[1].Elsewhere, []string{kind}) && found[1].Name == "sleep"
+		})
+		end(spy)
+		eventually(t, "the server's process alone again", alone)
+	}
+}
+
+// TestUnseen: whoever may not see what processes are in says so.
+func TestUnseen(t *testing.T) {
+	in := testnet.New(t, "procfs")
+	start(t, in, ownNamespaces, "sleep", "60")
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with what it lost
+		var caps [2]unix.CapUserData
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		if err := unix.Capget(&header, &caps[0]); err != nil {
+			panic(err)
+		}
+		caps[0].Effective &^= 1 << unix.CAP_SYS_PTRACE
+		caps[0].Permitted &^= 1 << unix.CAP_SYS_PTRACE
+		if err := unix.Capset(&header, &caps[0]); err != nil {
+			panic(err)
+		}
+		_, err := procfs.Processes(map[uint64]bool{inode(t, in): true})
+		done <- err
+	}()
+	if err := <-done; !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("without CAP_SYS_PTRACE: %v", err)
+	}
+}
+
+// start starts a process in a network namespace. It takes a moment to become what it is to be.
+func start(t *testing.T, in *testnet.NS, own uintptr, command ...string) *exec.Cmd {
+	t.Helper()
+	cmd := in.Command(command[0], command[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: own, Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { end(cmd) })
+	return cmd
+}
+
 func end(cmd *exec.Cmd) {
-	_ = cmd.Process.Kill()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // with its children
 	_ = cmd.Wait()
 }
 
-// one is the process in a namespace, which has to be alone.
-func one(t *testing.T, inode uint64) admission.Process {
+func inode(t *testing.T, in *testnet.NS) uint64 {
 	t.Helper()
-	found, err := procfs.Processes(map[uint64]bool{inode: true})
-	if err != nil || len(found) != 1 || len(found[inode]) != 1 {
-		t.Fatalf("found %+v, %v", found, err)
+	found, err := ns.Inode(in.Path())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return found[inode][0]
+	return found
+}
+
+func processes(t *testing.T, in *testnet.NS) []admission.Process {
+	t.Helper()
+	found, err := procfs.Processes(map[uint64]bool{inode(t, in): true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found[inode(t, in)]
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not seen: %s", what)
+		}
+	}
 }

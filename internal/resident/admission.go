@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/mcpnet/mcpnet/internal/core"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -38,4 +39,12 @@ func (f *Front) Examined(ctx context.Context) (out []core.Examined, err error) {
 		return nil
 	})
 	return out, err
+}
+
+// Lacking records what evidence cannot be had, for the status.
+func (f *Front) Lacking(ctx context.Context, findings []report.Finding) error {
+	return f.locked(ctx, func() error {
+		f.lacking = findings
+		return nil
+	})
 }

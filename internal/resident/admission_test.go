@@ -1,9 +1,11 @@
 package resident_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -14,6 +16,7 @@ var enforcing = map[string]string{"mcpnet.gateway": "172.20.0.100:8080", "mcpnet
 var (
 	conforms = topology.Admission{State: topology.Conforms, By: "test"}
 	violates = topology.Admission{State: topology.Violates, By: "test", Reason: "holds everything"}
+	escapes  = topology.Admission{State: topology.Violates, By: "test", Reason: "is on another network", WayOut: true}
 )
 
 // TestHeld: the wire of an endpoint that is not admitted passes nothing, either way; it answers ARP, so that the first
@@ -56,7 +59,74 @@ func testHeld(t *testing.T, f *testhost.Docker) {
 
 // admitted compares what status says with what was recorded.
 func admitted(e report.Endpoint, want topology.Admission) bool {
-	return e.Admission == report.Admission{State: string(want.State), By: want.By, Reason: want.Reason}
+	return e.Admission == report.Admission{State: string(want.State), By: want.By, Reason: want.Reason, WayOut: want.WayOut}
+}
+
+// TestGuard: by default nobody waits for evidence, a way out is cut as soon as it is seen, and what is only too much is
+// reported. That stays so over a restart.
+func TestGuard(t *testing.T) { testhost.OnBothKernels(t, testGuard) }
+
+func testGuard(t *testing.T, f *testhost.Docker) {
+	f.Network(testhost.OneGateway)
+	g, a := f.Container("g", "172.20.0.100", topology.RoleGateway), f.Container("a", "172.20.240.1", topology.RoleServer)
+	testhost.Hello(g, 8080)
+	testhost.Hello(a, 3000)
+	wants := func(open bool, admission topology.Admission) {
+		t.Helper()
+		f.Reaches(a, "172.20.0.100/8080", open)
+		f.Reaches(g, "172.20.240.1/3000", open)
+		if p := f.Endpoint("a"); p.Quarantined == open || !admitted(p, admission) {
+			t.Errorf("status: %+v", p)
+		}
+		f.Settled()
+	}
+	wants(true, topology.Admission{})
+	for _, step := range []struct {
+		admission topology.Admission
+		open      bool
+	}{{violates, true}, {escapes, false}, {violates, true}, {escapes, false}} {
+		f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", step.admission))
+		wants(step.open, step.admission)
+	}
+	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "g", escapes)) // a gateway may be on other networks
+	f.Close()
+	f.Open()
+	wants(false, escapes)
+	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", conforms))
+	wants(true, conforms)
+}
+
+// TestGuardLater: a network whose mode becomes another, because the default did, gets what follows from it.
+func TestGuardLater(t *testing.T) {
+	f := testhost.NewDocker(t)
+	f.Network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080", "mcpnet.caps.mode": "audit"})
+	g, a := f.Container("g", "172.20.0.100", topology.RoleGateway), f.Container("a", "172.20.240.1", topology.RoleServer)
+	testhost.Hello(g, 8080)
+	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", escapes))
+	f.Reaches(a, "172.20.0.100/8080", true)
+	networks, err := f.Front.Networks(t.Context())
+	f.Check(err)
+	networks[0].Policy.CapsMode = policy.CapsGuard
+	f.Check(f.Front.Describe(t.Context(), networks[0]))
+	f.Reaches(a, "172.20.0.100/8080", false)
+	f.Settled()
+	f.Close()
+	f.Open()
+	f.Reaches(a, "172.20.0.100/8080", false)
+}
+
+// TestLacking: evidence that cannot be had is told of, until it can.
+func TestLacking(t *testing.T) {
+	f := testhost.NewDocker(t)
+	lacking := report.Finding{Code: report.CodeEvidence, Severity: report.Failure, Object: "host", Meaning: "nothing can be seen"}
+	for _, findings := range [][]report.Finding{{lacking}, nil} {
+		f.Check(f.Front.Lacking(t.Context(), findings))
+		s, err := f.Front.Status(t.Context())
+		f.Check(err)
+		if slices.Contains(s.Findings, lacking) != (findings != nil) {
+			t.Errorf("lacking %v: %+v", findings, s.Findings)
+		}
+	}
 }
 
 // TestHeldOverRestart: who was admitted stays so, who was not does not slip in, also after the rules were lost.
@@ -93,14 +163,14 @@ func testHeldOverRestart(t *testing.T, f *testhost.Docker) {
 // TestAuditHoldsNobody: it only reports.
 func TestAuditHoldsNobody(t *testing.T) {
 	f := testhost.NewDocker(t)
-	f.Network(testhost.OneGateway)
+	f.Network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080", "mcpnet.caps.mode": "audit"})
 	g, a := f.Container("g", "172.20.0.100", topology.RoleGateway), f.Container("a", "172.20.240.1", topology.RoleServer)
 	testhost.Hello(g, 8080)
-	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", violates))
-	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "g", violates)) // nobody asks about a gateway
+	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", escapes))
+	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "g", escapes)) // nobody asks about a gateway
 	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "unknown", violates))
 	f.Reaches(a, "172.20.0.100/8080", true)
-	if p := f.Endpoint("a"); p.Quarantined || !admitted(p, violates) {
+	if p := f.Endpoint("a"); p.Quarantined || !admitted(p, escapes) {
 		t.Errorf("status of a: %+v", p)
 	}
 	if p := f.Endpoint("g"); p.Quarantined || !admitted(p, topology.Admission{}) {

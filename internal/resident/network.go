@@ -126,18 +126,24 @@ func (f *Front) forgetNetwork(ctx context.Context, n topology.Network) error {
 	return nil
 }
 
-// Describe records what the engine tells of a network after it was made: its name, and the range it assigns from.
+// Describe records what the engine tells of a network after it was made: its name, the range it assigns from, and what
+// mcpnet.caps.mode means there, whose default was another in an earlier version.
 func (f *Front) Describe(ctx context.Context, n topology.Network) error {
 	return f.locked(ctx, func() error {
 		known, err := f.network(n.ID)
 		if err != nil {
 			return err
 		}
-		if known.Name == n.Name && known.IPRange == n.IPRange {
+		if known.Name == n.Name && known.IPRange == n.IPRange && known.Policy.CapsMode == n.Policy.CapsMode {
 			return nil
 		}
-		known.Name, known.IPRange = n.Name, n.IPRange
-		return f.store.PutNetwork(known.Network)
+		changed := known.Policy.CapsMode != n.Policy.CapsMode
+		known.Name, known.IPRange, known.Policy.CapsMode = n.Name, n.IPRange, n.Policy.CapsMode
+		if err := f.store.PutNetwork(known.Network); err != nil || !changed {
+			return err
+		}
+		f.log.Info("network has another mcpnet.caps.mode", "network", known.DisplayName(), "mode", known.Policy.CapsMode)
+		return f.establish(ctx, known)
 	})
 }
 

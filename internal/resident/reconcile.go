@@ -146,7 +146,7 @@ func (f *Front) Plan(ctx context.Context) (steps []report.Step, err error) {
 func (f *Front) Status(ctx context.Context) (s report.Status, err error) {
 	err = f.locked(ctx, func() error {
 		s, err = f.core.Status(ctx, f.planned(), true)
-		s.Findings = append(s.Findings, f.problems...)
+		s.Findings = slices.Concat(s.Findings, f.problems, f.lacking)
 		for _, n := range f.sorted() {
 			if n.failed != nil {
 				s.Findings = append(s.Findings, report.Finding{Code: report.CodeNetwork, Severity: report.Failure,

@@ -52,6 +52,7 @@ type Front struct {
 	removed    map[string]time.Time // when networks were removed, by id: see RebuildNetwork
 	unreadable []store.Ref          // what documents that cannot be read may be about
 	problems   []report.Finding     // what start found
+	lacking    []report.Finding     // what evidence cannot be had
 }
 
 type network struct {

@@ -23,10 +23,20 @@ const (
 
 // Examined reports whether the network wants evidence about an endpoint. Gateways are trusted.
 func (n Network) Examined(e Endpoint) bool {
-	return e.Role == RoleServer && (n.Policy.CapsMode == policy.CapsEnforce || n.Policy.CapsMode == policy.CapsAudit)
+	return e.Role == RoleServer && n.Policy.CapsMode != policy.CapsOff
 }
 
-// Held reports whether an endpoint's wire is to pass nothing, until there is evidence for its container.
+// Held reports whether an endpoint's wire is to pass nothing: because of what is known of its container, or with
+// mcpnet.caps.mode=enforce until something is.
 func (n Network) Held(e Endpoint) bool {
-	return e.Role == RoleServer && n.Policy.CapsMode == policy.CapsEnforce && e.Admission.State != Conforms
+	if e.Role != RoleServer {
+		return false
+	}
+	switch n.Policy.CapsMode {
+	case policy.CapsEnforce:
+		return e.Admission.State != Conforms
+	case policy.CapsGuard:
+		return e.Admission.State == Violates && e.Admission.WayOut
+	}
+	return false
 }

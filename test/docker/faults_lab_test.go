@@ -83,7 +83,8 @@ func (f *faultLab) begin(driver string) {
 		"--ip-range", "172.20.240.0/20", "--gateway", faultBridge}
 	wires := topology.WirePrefix
 	if driver == "mcpnet" {
-		create = append(create, "-o", "mcpnet.gateway="+faultGateways)
+		// The attacker holds NET_ADMIN, for raw frames, and is to attack all the same.
+		create = append(create, "-o", "mcpnet.gateway="+faultGateways, "-o", "mcpnet.caps.mode=audit")
 	} else {
 		create = append(create, "-o", "com.docker.network.bridge.name=mcp-secure")
 		wires = "veth"
