@@ -1,12 +1,17 @@
 package docker_test
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/report"
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
 // TestAdmission: where the policy is enforced, whoever has another way out or holds more is refused or passes
@@ -112,21 +117,125 @@ func TestAdmission(t *testing.T) {
 	})
 }
 
-// TestAdmissionAudit: by default nothing is held up, and the same reasons are shown.
-func TestAdmissionAudit(t *testing.T) {
-	l := newHookLab(t, versions()[len(versions())-1], "", nil)
-	l.createNetwork()
-	l.run("gateway", serving("8080"), "--network", "mcp-secure", "--ip", "172.20.0.100")
-	l.run("plain", "exec sleep 1000", "--network", "mcp-secure")
-	l.reaches("plain", "172.20.0.100:8080")
-	p := l.endpoint("plain", func(p report.Endpoint) bool { return p.Admission.State == violates })
-	if p.Quarantined || !strings.Contains(p.Admission.Reason, "--runtime mcpnet") {
-		t.Errorf("plain: %+v", p)
+// TestGuard: by default nobody is held up, whatever is a way out is cut when it is seen, and what is only too much is
+// reported; with audit everything is.
+func TestGuard(t *testing.T) {
+	onEveryVersion(t, func(t *testing.T, version string) {
+		l := newHookLab(t, version, "", nil)
+		l.createNetwork()
+		l.MustDocker("network", "create", "-d", "mcpnet", "--subnet", "172.21.0.0/16", "-o", "mcpnet.gateway=172.21.0.100:8080",
+			"-o", "mcpnet.caps.mode=audit", "mcp-audit")
+		l.MustDocker("network", "create", "--subnet", "10.81.0.0/24", "other")
+		l.MustDocker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/run/docker", "sockets")
+		l.run("gateway", serving("8080"), "--network", "mcp-secure", "--ip", "172.20.0.100")
+		l.MustDocker("network", "connect", "other", "gateway") // a gateway may
+		l.run("bystander", "exec sleep 1000", "--network", "other", "--ipc", "shareable")
+
+		l.run("plain", "exec sleep 1000", "--network", "mcp-secure")
+		l.reaches("plain", "172.20.0.100:8080")
+		p := l.endpoint("plain", func(p report.Endpoint) bool { return p.Admission.State == violates })
+		if p.Quarantined || !strings.Contains(p.Admission.Reason, "--runtime mcpnet") {
+			t.Errorf("plain: %+v", p)
+		}
+		if g := l.endpoint("gateway", func(report.Endpoint) bool { return true }); g.Admission.State != "" || g.Quarantined {
+			t.Errorf("a gateway is judged: %+v", g)
+		}
+		// Each of these alone is a way out (internal/admission).
+		l.run("ways", "exec sleep 1000", "--network", "mcp-secure", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
+			"--pid", "container:bystander", "--ipc", "container:bystander", "--uts", "host", "--security-opt", "systempaths=unconfined",
+			"-v", "/run/docker.sock:/run/docker.sock:ro", "-v", "sockets:/sockets", "-v", "/proc:/host/proc:ro", "--device-cgroup-rule", "b 8:* rwm")
+		p = l.endpoint("ways", func(p report.Endpoint) bool { return p.Quarantined })
+		for _, reason := range []string{"holds NET_ADMIN,SYS_PTRACE, a way out", "--pid container:", "--ipc container:", "--uts host", "/proc/sys, ",
+			"Docker's socket", "Docker and its plugins", "the host's processes", "a disk of the host"} {
+			if !strings.Contains(p.Admission.Reason, reason) || !p.Admission.WayOut {
+				t.Errorf("%+v, want %q", p, reason)
+			}
+		}
+		l.denied("ways", "172.20.0.100:8080")
+
+		// Others that come inside: only their own records show it. The second comes through the first.
+		l.run("spy", "exec sleep 1000", "--network", "other", "--pid", "container:plain")
+		l.endpoint("plain", func(p report.Endpoint) bool {
+			return p.Quarantined && strings.Contains(p.Admission.Reason, "that of spy")
+		})
+		l.run("spy-2", "exec sleep 1000", "--network", "other", "--pid", "container:spy")
+		l.MustDocker("rm", "-f", "spy")
+		l.endpoint("plain", func(p report.Endpoint) bool {
+			return p.Quarantined && strings.Contains(p.Admission.Reason, "that of spy-2")
+		})
+		l.denied("plain", "172.20.0.100:8080")
+		l.MustDocker("rm", "-f", "spy-2")
+		l.endpoint("plain", func(p report.Endpoint) bool { return !p.Quarantined })
+		l.reaches("plain", "172.20.0.100:8080")
+
+		l.run("audited", "exec sleep 1000", "--network", "mcp-audit", "--cap-add", "NET_ADMIN")
+		p = l.endpoint("audited", func(p report.Endpoint) bool { return p.Admission.State == violates })
+		if p.Quarantined || !p.Admission.WayOut {
+			t.Errorf("audited: %+v", p)
+		}
+		l.sub("second network", (*lab).secondNetwork)
+	})
+}
+
+// secondNetwork: a server that is connected to another network is cut off within 100 ms of the engine's event.
+func (l *lab) secondNetwork() {
+	server := testnet.FromPath(l.t, l.ContainerNetNS("plain"))
+	gateway := netip.MustParseAddrPort("172.20.0.100:8080")
+	var delays []time.Duration
+	for range 3 {
+		l.reaches("plain", gateway.String())
+		began := time.Now()
+		last := lastAnswer(server, gateway)
+		l.MustDocker("network", "connect", "other", "plain")
+		l.endpoint("plain", func(p report.Endpoint) bool { return p.Quarantined })
+		time.Sleep(200 * time.Millisecond) // it does not slip in again when the list is read
+		event := l.connected(began)
+		delays = append(delays, last().Sub(event))
+		l.denied("plain", gateway.String())
+		l.MustDocker("network", "disconnect", "other", "plain")
+		l.endpoint("plain", func(p report.Endpoint) bool { return !p.Quarantined })
 	}
-	g := l.endpoint("gateway", func(p report.Endpoint) bool { return true })
-	if g.Admission.State != "" {
-		t.Errorf("a gateway is looked at: %+v", g)
+	slices.Sort(delays)
+	l.t.Logf("from the engine's event to the last answer: %v", delays)
+	if delays[1] > 100*time.Millisecond {
+		l.t.Errorf("the median is %v, want at most 100 ms", delays[1])
 	}
+}
+
+// lastAnswer asks all the time, until the returned function is called, which tells when the last answer came.
+func lastAnswer(from *testnet.NS, to netip.AddrPort) (stop func() time.Time) {
+	done, result := make(chan struct{}), make(chan time.Time)
+	go func() {
+		var last time.Time
+		for {
+			select {
+			case <-done:
+				result <- last
+				return
+			default:
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			if c, err := from.Dial(ctx, "tcp", to); err == nil {
+				last = time.Now()
+				c.Close()
+			}
+			cancel()
+			time.Sleep(2 * time.Millisecond)
+		}
+	}()
+	return func() time.Time { close(done); return <-result }
+}
+
+// connected is when the engine told of the connection that was made since.
+func (l *lab) connected(since time.Time) time.Time {
+	l.t.Helper()
+	out := l.MustDocker("events", "--since", fmt.Sprintf("%.9f", float64(since.UnixNano())/1e9), "--until", fmt.Sprintf("%.9f", float64(time.Now().UnixNano())/1e9),
+		"--filter", "type=network", "--filter", "event=connect", "--format", "{{.TimeNano}}")
+	nanoseconds, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	if err != nil {
+		l.t.Fatalf("events: %q: %v", out, err)
+	}
+	return time.Unix(0, nanoseconds)
 }
 
 // TestAdmissionKilled: the plugin is killed while it decides, and the rules are flushed. Who does not conform never
