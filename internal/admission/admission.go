@@ -50,15 +50,16 @@ func Verdict(by string, problems []Problem) topology.Admission {
 	for _, p := range problems {
 		texts = append(texts, p.Text)
 	}
-	return topology.Admission{State: topology.Violates, By: by, Reason: strings.Join(texts, "; "), WayOut: problems[0].Kind == WayOut}
+	return topology.Admission{State: topology.Violates, By: by, Reason: strings.Join(texts, "; "),
+		WayOut: problems[0].Kind == WayOut}
 }
 
 // escapes are capabilities by which a process of the host's user namespace gets past its network, whatever else its
 // container takes from it: links in other namespaces (NET_ADMIN), other namespaces themselves (SYS_ADMIN), other
 // processes (SYS_PTRACE), the kernel (SYS_MODULE, SYS_RAWIO, SYS_BOOT, BPF, PERFMON), the host's files by their handles
 // (DAC_READ_SEARCH). Engines give none of them to a container that does not ask.
-var escapes = capsOf("NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "BPF", "PERFMON", "DAC_READ_SEARCH") |
-	policy.AllCaps.Minus(policy.KnownCaps)
+var escapes = capsOf("NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "BPF", "PERFMON",
+	"DAC_READ_SEARCH") | policy.AllCaps.Minus(policy.KnownCaps)
 
 // escaping are the capabilities among some that are a way out. One that has no name yet counts.
 func escaping(c policy.Caps) policy.Caps { return c & escapes }

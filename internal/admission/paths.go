@@ -146,8 +146,8 @@ var hostDevices = []struct{ why, names string }{
 	{"the host's hardware", "port vfio uio[0-9]* bus"},
 	{"frames past the network", "vhost* vsock infiniband"},
 	{"the host's keyboard and terminal", "input uinput console"},
-	{"a disk of the host", "sd[a-z]* sg[0-9]* hd[a-z] hd[a-z][0-9]* vd[a-z]* xvd[a-z]* nvme* mmcblk* pmem* dm-* mapper md[0-9]* md " +
-		"loop* nbd* rbd* zd* zvol drbd* bcache* ram[0-9]* disk block raw btrfs-control"},
+	{"a disk of the host", "sd[a-z]* sg[0-9]* hd[a-z] hd[a-z][0-9]* vd[a-z]* xvd[a-z]* nvme* mmcblk* pmem* dm-* mapper " +
+		"md[0-9]* md loop* nbd* rbd* zd* zvol drbd* bcache* ram[0-9]* disk block raw btrfs-control"},
 }
 
 // WayOutOfDevice tells why a device of the host, by its path there, is a way out of the network for a container that may

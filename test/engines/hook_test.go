@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,17 +36,19 @@ func hookPrograms(t *testing.T, more map[string]string) map[string]string {
 }
 
 // asUnit runs a program with what mcpnet.service leaves it of the system: capabilities, a mount namespace that gets
-// the host's mounts, and little that can be written. What systemd does beyond that needs systemd.
+// the host's mounts, little that can be written, no devices, and a host's name of its own (ProtectHostname=). What
+// systemd does beyond that needs systemd.
 const asUnit = `mkdir -p /var/lib/mcpnet
 mount --bind /var/lib/mcpnet /var/lib/mcpnet
 mount --bind /proc/sys /proc/sys
 mount --bind /proc/sys/net /proc/sys/net
 mount -o remount,bind,ro /proc/sys
 mount -o remount,bind,ro /
+mount -t tmpfs -o ro none /dev
 exec setpriv --bounding-set="-all$0" --inh-caps=-all --no-new-privs "$@"`
 
 // unitCapabilities are those that the shipped unit leaves the service, as setpriv has them.
-func unitCapabilities(t *testing.T) (added string) {
+func unitCapabilities(t *testing.T) (added []string) {
 	t.Helper()
 	unit, err := os.ReadFile(filepath.Join(testengine.ModuleRoot(t), "internal/install/mcpnet.service"))
 	if err != nil {
@@ -54,7 +57,7 @@ func unitCapabilities(t *testing.T) (added string) {
 	for line := range strings.Lines(string(unit)) {
 		if names, ok := strings.CutPrefix(line, "CapabilityBoundingSet="); ok {
 			for _, name := range strings.Fields(names) {
-				added += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+				added = append(added, strings.ToLower(strings.TrimPrefix(name, "CAP_")))
 			}
 		}
 	}
@@ -64,15 +67,53 @@ func unitCapabilities(t *testing.T) (added string) {
 // startService runs the resident process as its unit does.
 func startService(t *testing.T, e executor) {
 	t.Helper()
-	write(t, e, "/tmp/as-unit", asUnit)
-	must(t, e, "sh", "-c", `nohup unshare --mount --propagation slave sh -e -c "$(cat /tmp/as-unit)" "$0" mcpnet-plugin -docker "" > /tmp/mcpnet-plugin.log 2>&1 &
-		for i in $(seq 100); do grep -q ready /tmp/mcpnet-plugin.log && exit; sleep 0.1; done; cat /tmp/mcpnet-plugin.log >&2; exit 1`, unitCapabilities(t))
+	startServiceWith(t, e, unitCapabilities(t))
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := e.Exec("tail", "-n", "40", "/tmp/mcpnet-plugin.log")
 			t.Logf("service's log, its end:\n%s", out)
 		}
 	})
+}
+
+// startServiceWith runs it with these capabilities, and gives what ends it.
+func startServiceWith(t *testing.T, e executor, capabilities []string) (stop func()) {
+	t.Helper()
+	write(t, e, "/tmp/as-unit", asUnit)
+	must(t, e, "sh", "-c", `nohup unshare --mount --uts --propagation slave sh -e -c "$(cat /tmp/as-unit)" "$0" mcpnet-plugin -docker "" > /tmp/mcpnet-plugin.log 2>&1 &
+		echo $! > /tmp/mcpnet-plugin.pid
+		for i in $(seq 100); do grep -q ready /tmp/mcpnet-plugin.log && exit; sleep 0.1; done; cat /tmp/mcpnet-plugin.log >&2; exit 1`,
+		",+"+strings.Join(capabilities, ",+"))
+	return func() { must(t, e, "sh", "-c", `kill $(cat /tmp/mcpnet-plugin.pid)`) }
+}
+
+// withoutSight is a service whose unit lacks the capability to see containers' namespaces: it says so, and lets nobody
+// in who waits for it.
+func withoutSight(t *testing.T, e executor) (stop func()) {
+	t.Helper()
+	less := slices.DeleteFunc(unitCapabilities(t), func(name string) bool { return name == "sys_ptrace" })
+	if len(less) == len(unitCapabilities(t)) {
+		t.Error("the unit lacks CAP_SYS_PTRACE")
+	}
+	return startServiceWith(t, e, less)
+}
+
+// wantEvidence waits until status says that evidence is lacking for a reason, or not.
+func wantEvidence(t *testing.T, e executor, lacking string) {
+	t.Helper()
+	var last []report.Finding
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		out, _ := e.Exec("mcpnet", "status", "--json")
+		var s report.Status
+		if json.Unmarshal([]byte(out), &s) != nil {
+			continue
+		}
+		last = slices.DeleteFunc(s.Findings, func(f report.Finding) bool { return f.Code != report.CodeEvidence })
+		if lacking == "" && len(last) == 0 || lacking != "" && len(last) == 1 && strings.Contains(last[0].Meaning, lacking) {
+			return
+		}
+	}
+	t.Errorf("evidence: %+v, want %q", last, lacking)
 }
 
 // wantHard fails where a process holds anything but NET_BIND_SERVICE, or may gain more.
@@ -165,7 +206,7 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	if out, err := l.Podman.Podman("run", "--rm", "--network", networkName, "--ip", "172.20.240.9", image, "true"); err == nil || !strings.Contains(err.Error(), "mcpnet install --service") {
 		t.Errorf("without a resident process: %v %s", err, out)
 	}
-	startService(t, l)
+	stop := withoutSight(t, l)
 	gateway := l.gateway("gateway")
 	listen(t, gateway, "tcp", leak.GatewayPort)
 	run := func(name, ip string, args ...string) {
@@ -184,6 +225,17 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 		wantHard(t, name+", first process", l.MustPodman("exec", name, "cat", "/tmp/first"))
 		wantHard(t, name+", exec", l.MustPodman("exec", name, "sh", "-c", cat))
 	}
+
+	// The service under its unit sees containers; with less it says that it does not.
+	run("unseen", "172.20.240.8", hardByHand...)
+	wantEvidence(t, l, "CAP_SYS_PTRACE")
+	reaches("unseen", false)
+	stop()
+	wantEvidence(t, l, "nobody looks")
+	startService(t, l)
+	wantAdmission(t, l, "172.20.240.8", conforms, "")
+	wantEvidence(t, l, "")
+	reaches("unseen", true)
 
 	// With the runtime. Podman remembers it for exec and for the next start.
 	if err := podmanWithRuntime(l, runtimePath, "runtime", "172.20.240.2"); err != nil {
@@ -209,6 +261,16 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	run("plain", "172.20.240.4")
 	wantAdmission(t, l, "172.20.240.4", violates, "holds")
 	reaches("plain", false)
+
+	// Others' namespaces, and somebody who moves in.
+	run("spy", "172.20.240.7", append([]string{"--pid", "container:by-hand"}, hardByHand...)...)
+	wantAdmission(t, l, "172.20.240.7", violates, "pid namespace")
+	wantAdmission(t, l, "172.20.240.3", violates, "which is on another network, is in its pid namespace")
+	reaches("by-hand", false)
+	l.MustPodman("rm", "-f", "-t", "0", "spy")
+	wantAdmission(t, l, "172.20.240.3", conforms, "")
+	run("host-ipc", "172.20.240.7", append([]string{"--ipc", "host"}, hardByHand...)...)
+	wantAdmission(t, l, "172.20.240.7", violates, "shares the host's ipc namespace")
 
 	// Whoever is let in and then holds more is put out.
 	if _, err := l.Podman.Podman("exec", "-d", "--privileged", "by-hand", "sleep", "1000"); err == nil {
