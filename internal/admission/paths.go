@@ -187,6 +187,9 @@ func WayOutOfDeviceRule(rule string) (reason string, bad bool) {
 	return "", false
 }
 
+// maskedPaths and readonlyPaths are the places that an engine has to mask or to make read-only.
+var maskedPaths, readonlyPaths = []string{"/proc/kcore"}, []string{"/proc/sys", "/proc/sysrq-trigger"}
+
 // Unmasked tells which of the places are unprotected by which root in a container reaches the host's kernel, whatever
 // capabilities it lacks: files of /proc that are root's own. Engines mask some and make some read-only, unless they
 // are told not to.
@@ -194,13 +197,15 @@ func Unmasked(masked, readonly []string) (missing []string) {
 	covered := func(p string, by []string) bool {
 		return slices.ContainsFunc(by, func(dir string) bool { return within(p, path.Clean(dir)) })
 	}
-	for _, p := range []string{"/proc/sys", "/proc/sysrq-trigger"} {
+	for _, p := range readonlyPaths {
 		if !covered(p, masked) && !covered(p, readonly) {
 			missing = append(missing, p)
 		}
 	}
-	if p := "/proc/kcore"; !covered(p, masked) {
-		missing = append(missing, p)
+	for _, p := range maskedPaths {
+		if !covered(p, masked) {
+			missing = append(missing, p)
+		}
 	}
 	return missing
 }

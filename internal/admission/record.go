@@ -15,7 +15,8 @@ type Record struct {
 	CapAdd, CapDrop []string
 	SecurityOpt     []string
 	PID, IPC, UTS   string // modes; "host" is the host's namespace
-	// MaskedPaths and ReadonlyPaths are what the container does not see or write of /proc and /sys.
+	// MaskedPaths and ReadonlyPaths are what the container does not see or write of /proc and /sys; nil is what Docker
+	// hides by default.
 	MaskedPaths, ReadonlyPaths []string
 	// Mounts are paths of the host.
 	Mounts []string
@@ -89,7 +90,7 @@ func (r Record) doors() (out []Problem) {
 			out = append(out, wayOut(fmt.Sprintf("shares a namespace of the host or of another container (drop %s %.22s)", n.flag, n.mode)))
 		}
 	}
-	if missing := Unmasked(r.MaskedPaths, r.ReadonlyPaths); len(missing) > 0 && !r.Privileged {
+	if missing := r.unmasked(); len(missing) > 0 {
 		out = append(out, wayOut("has "+strings.Join(missing, ", ")+" unprotected (drop --security-opt systempaths=unconfined)"))
 	}
 	for _, source := range r.Mounts {
@@ -108,6 +109,21 @@ func (r Record) doors() (out []Problem) {
 		}
 	}
 	return out
+}
+
+// unmasked are the places of the kernel that the container may use.
+func (r Record) unmasked() []string {
+	masked, readonly := r.MaskedPaths, r.ReadonlyPaths
+	if masked == nil {
+		masked = maskedPaths
+	}
+	if readonly == nil {
+		readonly = readonlyPaths
+	}
+	if r.Privileged {
+		return nil // said already
+	}
+	return Unmasked(masked, readonly)
 }
 
 // privileges are the capabilities that the container holds or may gain beyond what is allowed.

@@ -190,14 +190,14 @@ func recordOf(h *container.HostConfig) admission.Record {
 	return r
 }
 
-// mounted are the paths of the host that are mounted in a container. A local volume may be one by its options
-// (docker volume create -o o=bind -o device=PATH).
+// mounted are the paths of the host that are mounted in a container. A volume of Docker's own driver may be one by its
+// options (docker volume create -o o=bind -o device=PATH).
 func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (paths []string, err error) {
 	for _, m := range mounts {
-		switch m.Type {
-		case mount.TypeBind:
+		switch {
+		case m.Type == mount.TypeBind:
 			paths = append(paths, m.Source)
-		case mount.TypeVolume:
+		case m.Type == mount.TypeVolume && m.Driver == "local":
 			volume, err := c.api.VolumeInspect(ctx, m.Name, client.VolumeInspectOptions{})
 			if err != nil {
 				return nil, fmt.Errorf("docker: volume %s: %w", m.Name, err)
