@@ -63,6 +63,8 @@ type judged struct {
 	evidence admission.Evidence
 }
 
+func (e judged) judge() topology.Admission { return e.evidence.Judge(e.Network.Policy.Caps) }
+
 // NewRecordCollector makes the collector for a Docker engine.
 func NewRecordCollector(networks Recorded, d *docker.Client, attestations attest.Directory,
 	log *slog.Logger) *RecordCollector {
@@ -119,6 +121,9 @@ func (c *RecordCollector) Judge(ctx context.Context, list docker.List) error {
 		found[i] = e
 	}
 	for _, e := range found {
+		if e.judge() == e.Endpoint.Admission {
+			continue
+		}
 		if err := c.admit(ctx, e.judged); err != nil {
 			return err
 		}
@@ -148,8 +153,8 @@ func running(examined []core.Examined, attachments []docker.Attachment) (out []c
 
 // admit has a judgement take effect. Without new evidence the last one stands.
 func (c *RecordCollector) admit(ctx context.Context, e judged) error {
-	a := e.evidence.Judge(e.Network.Policy.Caps)
-	if a.State == topology.AdmissionWaiting || a == e.Endpoint.Admission {
+	a := e.judge()
+	if a.State == topology.AdmissionWaiting {
 		return nil
 	}
 	return c.networks.Admit(ctx, e.Network.ID, e.Endpoint.ID, a)

@@ -136,6 +136,10 @@ func TestConnected(t *testing.T) {
 	if a := e.judge(t); a.State != topology.Conforms {
 		t.Errorf("disconnected: %+v", a)
 	}
+	check(t, e.Changed(t.Context(), connect))
+	if a := e.host.admission["server"]; !a.WayOut {
+		t.Errorf("connected again: %+v", a)
+	}
 }
 
 // TestConnections: an event that the list never confirms is forgotten.
