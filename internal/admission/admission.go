@@ -48,7 +48,9 @@ func Verdict(by string, problems []Problem) topology.Admission {
 	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Kind, b.Kind) })
 	var texts []string
 	for _, p := range problems {
-		texts = append(texts, p.Text)
+		if !slices.Contains(texts, p.Text) {
+			texts = append(texts, p.Text)
+		}
 	}
 	return topology.Admission{State: topology.Violates, By: by, Reason: strings.Join(texts, "; "),
 		WayOut: problems[0].Kind == WayOut}

@@ -94,6 +94,10 @@ var engineSockets = map[string]string{
 	"docker-containerd.sock": "containerd's socket",
 }
 
+// harmless is the one part of the host's /proc that an engine mounts by itself: NVIDIA's tools show a container its GPUs
+// there.
+const harmless = "/proc/driver/nvidia"
+
 // aliases are links that most hosts have. A path that is another link has to be resolved by whoever can see the host.
 var aliases = map[string]string{"/var/run": "/run", "/lib64": "/lib"}
 
@@ -111,6 +115,9 @@ func WayOutOfMount(source string) (reason string, bad bool) {
 	}
 	if why, ok := engineSockets[path.Base(p)]; ok {
 		return why, true
+	}
+	if within(p, harmless) {
+		return "", false
 	}
 	if p == "/" {
 		return "all of the host's files", true

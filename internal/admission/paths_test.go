@@ -25,7 +25,7 @@ func TestWayOutOfMount(t *testing.T) {
 		"/var/lib/docker/volumes/data/_data": false, "/var/lib/docker/containers/0123/resolv.conf": false,
 		"/var/lib/containers/storage/overlay-containers/0123/userdata/hosts": false, "/run/containers/storage/overlay-containers/0/userdata/run": false,
 		"/run/containerd/io.containerd.grpc.v1.cri/sandboxes/0123/shm": false, "/var/lib/kubelet/pods/0/etc-hosts": false,
-		"/run/secrets": false, "/srv/my-docker.sock": false,
+		"/proc/driver/nvidia/gpus/0000:01:00.0": false, "/proc/driver": true, "/run/secrets": false, "/srv/my-docker.sock": false,
 	} {
 		reason, bad := admission.WayOutOfMount(source)
 		if bad != want || (reason == "") != !bad {

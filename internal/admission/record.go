@@ -93,11 +93,7 @@ func (r Record) doors() (out []Problem) {
 	if missing := r.unmasked(); len(missing) > 0 {
 		out = append(out, wayOut("has "+strings.Join(missing, ", ")+" unprotected (drop --security-opt systempaths=unconfined)"))
 	}
-	for _, source := range r.Mounts {
-		if why, bad := WayOutOfMount(source); bad {
-			out = append(out, wayOut(fmt.Sprintf("has %q of the host mounted: %s", source, why)))
-		}
-	}
+	out = append(out, mountProblems(r.Mounts)...)
 	for _, device := range r.Devices {
 		if why, bad := WayOutOfDevice(device); bad {
 			out = append(out, wayOut(fmt.Sprintf("may use %q: %s (drop --device)", device, why)))

@@ -25,6 +25,10 @@ const (
 	minInterval = 100 * time.Millisecond
 	// maxInterval parts two looks without a reason. A process can start in a container at any time.
 	maxInterval = 10 * time.Second
+	// youth is how long a process may be a runtime's.
+	youth = time.Second
+	// tick is the unit in which the kernel tells a process's start (USER_HZ).
+	tick = time.Second / 100
 	// outletsAge is how long the interfaces found in a container count. To look again costs a socket in the container.
 	outletsAge = time.Minute
 )
@@ -35,6 +39,7 @@ type ProcessCollector struct {
 	networks     Observed
 	attestations attest.Directory
 	log          *slog.Logger
+	mountsOf     func(pid int) (admission.Mounts, bool, error)
 	// told is what evidence was said to be lacking.
 	told *[]report.Finding
 	findings
@@ -45,11 +50,13 @@ type findings struct {
 	// excess are the processes that one look has found in excess. The first process of a runtime holds all capabilities
 	// for milliseconds, so one look proves nothing.
 	excess map[process]bool
+	// clean are the processes that see none of the host's files that matter.
+	clean map[process]bool
 	// since is when the first look found an endpoint undecided.
 	since map[string]time.Time
 	// outlets are the interfaces found in the containers of endpoints.
 	outlets map[string]outlets
-	// unseen tells why the interfaces of one cannot be seen.
+	// unseen tells what of containers cannot be seen.
 	unseen error
 }
 
@@ -66,11 +73,11 @@ type process struct {
 
 // NewProcessCollector makes the collector for a surface without a record.
 func NewProcessCollector(log *slog.Logger, attestations attest.Directory) *ProcessCollector {
-	return &ProcessCollector{log: log, attestations: attestations, findings: newFindings()}
+	return &ProcessCollector{log: log, attestations: attestations, mountsOf: procfs.MountsOf, findings: newFindings()}
 }
 
 func newFindings() findings {
-	return findings{excess: map[process]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
+	return findings{excess: map[process]bool{}, clean: map[process]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
 }
 
 // Run judges endpoints until the context ends.
@@ -194,23 +201,35 @@ func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process,
 	return v
 }
 
-// judgeProcesses names the problems of processes that two looks have found in excess. One look leaves a doubt.
+// judgeProcesses names the problems of processes that two looks have found in excess. One look, or a process that has
+// just begun, leaves a doubt: until a runtime's process enters its container, it holds everything and sees the host's
+// files, too.
 func (c *ProcessCollector) judgeProcesses(processes []admission.Process, allowed policy.Caps,
 	next *findings) (problems []admission.Problem, doubtful bool) {
 	for _, p := range processes {
-		found := p.Problems(allowed)
+		found := append(p.Problems(allowed), c.mounted(p, next)...)
 		if len(found) == 0 {
 			continue
 		}
 		id := process{p.PID, p.Start}
 		next.excess[id] = true
-		if c.excess[id] {
+		if c.excess[id] && !young(p) {
 			problems = append(problems, found...)
 		} else {
 			doubtful = true
 		}
 	}
 	return problems, doubtful
+}
+
+// young reports whether a process may still be a runtime's, which makes a container of it. On a busy machine that takes
+// longer than two looks.
+func young(p admission.Process) bool {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return false
+	}
+	return time.Duration(now.Nano())-time.Duration(p.Start)*tick < youth
 }
 
 // outletsOf finds ways out beside the endpoint.
@@ -226,6 +245,26 @@ func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) 
 		return outlets{}, fmt.Errorf("interfaces of container %s: %w", e.Endpoint.Container, err)
 	}
 	return outlets{time.Now(), admission.Outlets(o.Others, len(o.Endpoints))}, nil
+}
+
+// mounted finds the host's files among the mounts of a process. One in a user namespace of its own sees no more than its
+// container. A process that sees none is not asked again: it may not mount anything, or is in excess.
+func (c *ProcessCollector) mounted(p admission.Process, next *findings) (problems []admission.Problem) {
+	id := process{p.PID, p.Start}
+	if p.Nested || len(p.Elsewhere) > 0 || c.clean[id] {
+		next.clean[id] = true
+		return nil
+	}
+	m, ok, err := c.mountsOf(p.PID)
+	if err != nil {
+		next.unseen = errors.Join(next.unseen, fmt.Errorf("mounts of process %d (%s): %w", p.PID, p.Name, err))
+	}
+	if !ok || err != nil {
+		return nil
+	}
+	problems = m.Problems()
+	next.clean[id] = len(problems) == 0
+	return problems
 }
 
 func (c *ProcessCollector) attested(endpoint string, allowed policy.Caps) bool {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mcpnet/mcpnet/internal/admission"
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/core"
@@ -41,6 +43,7 @@ var good = admission.Process{PID: 7, Start: 1, Name: "server", Caps: policy.Defa
 func newProcessCollector(t *testing.T, h *host) *ProcessCollector {
 	c := NewProcessCollector(quiet(), attestations(t))
 	c.networks = h
+	c.mountsOf = func(int) (admission.Mounts, bool, error) { return h.mounts, true, nil }
 	return c
 }
 
@@ -82,10 +85,14 @@ func TestJudgeProcesses(t *testing.T) {
 		"second interface": {[]admission.Process{good}, core.Outlets{Others: []string{"eth1"}}, nil, "another way out: eth1", true, admission.ByProcesses},
 		"two networks":     {[]admission.Process{good}, core.Outlets{Endpoints: []string{"a", "b"}}, nil, "on 2 mcpnet networks", true, admission.ByProcesses},
 		"joined":           {[]admission.Process{good, elsewhere}, core.Outlets{}, nil, "spy", true, admission.ByProcesses},
+		"a mount":          {[]admission.Process{good}, core.Outlets{}, nil, "Podman's socket", true, admission.ByProcesses},
 		"attested, out":    {[]admission.Process{good}, core.Outlets{Others: []string{"eth1"}}, &policy.DefaultCaps, "eth1", true, admission.ByProcesses},
 	} {
 		h := newHost(t, "server")
 		h.outlets = tt.outlets
+		if name == "a mount" {
+			h.mounts.Sources = []string{"/srv", "/run/podman/podman.sock"}
+		}
 		c := newProcessCollector(t, h)
 		if tt.attested != nil {
 			check(t, c.attestations.Attest(attest.Attestation{Network: "mcp", Endpoint: "server", Container: "server", Caps: *tt.attested}))
@@ -112,6 +119,24 @@ func TestOneLook(t *testing.T) {
 	again.Start++ // another process that has got its number
 	if v := c.judge(h.examined[0], []admission.Process{again}, &next); !v.doubtful || v.State != topology.AdmissionWaiting {
 		t.Errorf("another process: %+v", v)
+	}
+}
+
+// TestYoung: on a busy machine a runtime's process stays what it is for longer than two looks.
+func TestYoung(t *testing.T) {
+	h := newHost(t, "server")
+	c := newProcessCollector(t, h)
+	h.mounts.Sources = []string{"/"}
+	var now unix.Timespec
+	check(t, unix.ClockGettime(unix.CLOCK_BOOTTIME, &now))
+	fresh := good
+	fresh.Start = uint64(time.Duration(now.Nano()) / tick)
+	if v := judgeTwice(c, h, fresh); !v.doubtful || v.State != topology.AdmissionWaiting {
+		t.Errorf("a process that has just begun: %+v", v)
+	}
+	h.mounts.Sources = nil // it has entered its container
+	if v := judgeTwice(c, h, fresh); v.doubtful || v.State != topology.Conforms {
+		t.Errorf("it conforms: %+v", v)
 	}
 }
 

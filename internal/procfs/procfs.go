@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,14 +34,14 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := search{wanted: wanted, hosts: hosts, found: map[uint64][]admission.Process{}, owners: map[uint64]owner{}}
+	s := search{wanted: wanted, hosts: hosts, found: map[uint64][]admission.Process{}, owners: map[owner]bool{}, seen: map[int][]uint64{}}
 	for _, pid := range pids {
 		if pid != first {
 			s.process(pid)
 		}
 	}
-	for _, p := range s.elsewhere {
-		s.lodger(p)
+	for pid, nets := range s.seen {
+		s.lodger(pid, nets)
 	}
 	return s.found, s.err()
 }
@@ -88,18 +89,18 @@ type search struct {
 	wanted map[uint64]bool   // network namespaces
 	hosts  map[string]uint64 // namespaces of the host's first process, by their kinds
 	found  map[uint64][]admission.Process
-	// owners tells in which network namespace the processes of another namespace are.
-	owners map[uint64]owner
-	// elsewhere are processes in other network namespaces.
-	elsewhere []int
-	unseen    int
-	cause     error
+	// owners tells in which network namespaces the processes of another namespace are.
+	owners map[owner]bool
+	// seen are all processes, with those of the network namespaces that they are in.
+	seen   map[int][]uint64
+	unseen int
+	cause  error
 }
 
-// owner is what is known of a namespace that is not a network's.
+// owner is a namespace of a container's beside the network's, and that one.
 type owner struct {
-	net  uint64
-	kind string
+	kind       string
+	inode, net uint64
 }
 
 // err tells what could not be seen.
@@ -149,9 +150,7 @@ func (s *search) process(pid int) {
 		p.PID = pid
 		found[inode] = join(found, inode, p)
 	}
-	if len(found) == 0 {
-		s.elsewhere = append(s.elsewhere, pid)
-	}
+	s.seen[pid] = slices.Collect(maps.Keys(found))
 	for inode, p := range found {
 		p.Start = started(pid)
 		s.found[inode] = append(s.found[inode], p)
@@ -174,7 +173,7 @@ func (s *search) thread(dir string, net uint64) (p admission.Process, err error)
 		if own[kind] == s.hosts[kind] {
 			p.Hosts = append(p.Hosts, kind)
 		} else if !p.Nested {
-			s.owners[own[kind]] = owner{net, kind}
+			s.owners[owner{kind, own[kind], net}] = true
 		}
 	}
 	return p, nil
@@ -199,7 +198,7 @@ func join(found map[uint64]admission.Process, inode uint64, p admission.Process)
 
 // lodger finds out whether a process in another network namespace is in a namespace of a container's. One in a user
 // namespace of its own is a part of the container that has shut itself off.
-func (s *search) lodger(pid int) {
+func (s *search) lodger(pid int, nets []uint64) {
 	own, err := namespacesOf(filepath.Join(root, strconv.Itoa(pid)))
 	if err != nil {
 		s.fail(err)
@@ -209,12 +208,13 @@ func (s *search) lodger(pid int) {
 		return
 	}
 	shared := map[uint64][]string{}
-	for _, kind := range kinds {
-		if o, ok := s.owners[own[kind]]; ok && o.kind == kind {
-			shared[o.net] = append(shared[o.net], kind)
+	for o := range s.owners {
+		if own[o.kind] == o.inode && !slices.Contains(nets, o.net) {
+			shared[o.net] = append(shared[o.net], o.kind)
 		}
 	}
 	for net, kinds := range shared {
+		slices.Sort(kinds)
 		name, _ := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "comm"))
 		s.found[net] = append(s.found[net], admission.Process{PID: pid, Start: started(pid), Name: strings.TrimSpace(string(name)), Elsewhere: kinds})
 	}

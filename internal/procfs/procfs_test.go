@@ -103,6 +103,13 @@ func TestElsewhere(t *testing.T) {
 			found := processes(t, in)
 			return len(found) == 2 && slices.Equal(found[1].Elsewhere, []string{kind}) && found[1].Name == "sleep"
 		})
+		// Whoever joins is a server, too: each is a way out for the other.
+		both, err := procfs.Processes(map[uint64]bool{inode(t, in): true, inode(t, other): true})
+		if err != nil || len(both[inode(t, in)]) != 2 || !slices.ContainsFunc(both[inode(t, other)], func(p admission.Process) bool {
+			return p.PID == server.Process.Pid && slices.Equal(p.Elsewhere, []string{kind})
+		}) {
+			t.Errorf("both servers: %+v, %v", both, err)
+		}
 		end(spy)
 		eventually(t, "the server's process alone again", alone)
 	}

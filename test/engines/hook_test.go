@@ -269,8 +269,10 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	reaches("by-hand", false)
 	l.MustPodman("rm", "-f", "-t", "0", "spy")
 	wantAdmission(t, l, "172.20.240.3", conforms, "")
-	run("host-ipc", "172.20.240.7", append([]string{"--ipc", "host"}, hardByHand...)...)
-	wantAdmission(t, l, "172.20.240.7", violates, "shares the host's ipc namespace")
+	run("ways", "172.20.240.7", append([]string{"--ipc", "host", "-v", "/proc:/host/proc:ro", "--security-opt", "unmask=ALL"}, hardByHand...)...)
+	for _, reason := range []string{"shares the host's ipc namespace", "/proc/sys unprotected", "the host's processes"} {
+		wantAdmission(t, l, "172.20.240.7", violates, reason)
+	}
 
 	// Whoever is let in and then holds more is put out.
 	if _, err := l.Podman.Podman("exec", "-d", "--privileged", "by-hand", "sleep", "1000"); err == nil {

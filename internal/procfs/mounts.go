@@ -1,0 +1,96 @@
+package procfs
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
+)
+
+// mount is a line of a mount table (proc_pid_mountinfo(5)).
+type mount struct {
+	device, root string // what is mounted: a directory of a file system
+	point        string // where
+	readonly     bool
+	kind         string // of file system
+}
+
+// MountsOf tells what a process sees of the host's files. One that has ended sees nothing.
+func MountsOf(pid int) (m admission.Mounts, ok bool, err error) {
+	own, err := table(strconv.Itoa(pid))
+	if ended(err) {
+		return m, false, nil
+	}
+	if err != nil {
+		return m, false, err
+	}
+	hosts, err := table(strconv.Itoa(first))
+	if errors.Is(err, fs.ErrPermission) {
+		hosts, err = table("self")
+	}
+	return admission.Mounts{Sources: sources(own, hosts), WritableSettings: !protected(own)}, err == nil, err
+}
+
+func table(process string) (mounts []mount, err error) {
+	text, err := os.ReadFile(filepath.Join(root, process, "mountinfo"))
+	if err != nil {
+		return nil, err
+	}
+	return parseMounts(string(text)), nil
+}
+
+// unescape undoes what the kernel does to paths.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+func parseMounts(text string) (out []mount) {
+	for line := range strings.Lines(text) {
+		before, after, _ := strings.Cut(line, " - ")
+		fields, source := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 6 || len(source) == 0 {
+			continue
+		}
+		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]),
+			readonly: slices.Contains(strings.Split(fields[5], ","), "ro"), kind: source[0]})
+	}
+	return out
+}
+
+// sources are the paths that a container's mounts have on the host. One whose file system is not mounted there has none,
+// and every container has the hierarchy of control groups.
+func sources(own, hosts []mount) (out []string) {
+	for _, m := range own {
+		if strings.HasPrefix(m.kind, "cgroup") {
+			continue
+		}
+		for _, h := range hosts {
+			below, ok := under(m.root, h.root)
+			if !ok || h.device != m.device {
+				continue
+			}
+			if p := path.Join(h.point, below); !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// under gives the rest of a path below a directory.
+func under(p, dir string) (rest string, ok bool) {
+	if dir == "/" {
+		return p, true
+	}
+	rest, ok = strings.CutPrefix(p, dir)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
+
+// protected reports whether a container cannot write the kernel's settings.
+func protected(own []mount) bool {
+	return slices.ContainsFunc(own, func(m mount) bool { return m.readonly && (m.point == "/proc/sys" || m.point == "/proc") })
+}
