@@ -96,11 +96,27 @@ func (c *RecordCollector) admitAttested(ctx context.Context, endpoint string) er
 	if i < 0 {
 		return nil // the network belongs to another surface
 	}
-	judged := admission.Evidence{Attested: &a.Caps}.Judge(networks[i].Policy.Caps)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	evidence := c.known(endpoint)
+	evidence.Attested = &a.Caps
+	judged := evidence.Judge(networks[i].Policy.Caps)
 	if judged.State != topology.Conforms {
 		return nil
 	}
 	return c.networks.Admit(ctx, a.Network, endpoint, judged)
+}
+
+// known is what the last look found of an endpoint's container.
+func (c *RecordCollector) known(endpoint string) (e admission.Evidence) {
+	for _, all := range c.attached {
+		for _, j := range all {
+			if j.Endpoint.ID == endpoint {
+				return j.evidence
+			}
+		}
+	}
+	return e
 }
 
 // Judge admits or quarantines every endpoint by all evidence there is. What evidence could not be had is an error when

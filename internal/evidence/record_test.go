@@ -104,6 +104,23 @@ func TestAttested(t *testing.T) {
 	}
 }
 
+// TestAttestedLate: an attestation that comes first admits by itself, and one that comes after a way out was seen does
+// not let the server in again.
+func TestAttestedLate(t *testing.T) {
+	e := newEngine(t)
+	check(t, e.attestations.Attest(attest.Attestation{Network: "mcp", Endpoint: "server", Container: "server-id", Caps: policy.DefaultCaps}))
+	check(t, e.admitAttested(t.Context(), "server"))
+	if a := e.host.admission["server"]; a.State != topology.Conforms || a.By != admission.ByRuntime {
+		t.Errorf("nothing else is known: %+v", a)
+	}
+	e.list.Attachments[0].Others = []string{"out"}
+	e.judge(t)
+	check(t, e.admitAttested(t.Context(), "server"))
+	if a := e.host.admission["server"]; !a.WayOut {
+		t.Errorf("it is on another network: %+v", a)
+	}
+}
+
 // TestConnected: the engine's event alone cuts a server that is connected elsewhere, before the list shows it, and what
 // the list shows next does not let it in again.
 func TestConnected(t *testing.T) {
