@@ -21,6 +21,7 @@ type host struct {
 	lacking   []report.Finding
 	outlets   core.Outlets
 	mounts    admission.Mounts
+	names     []string // of interfaces
 	unseen    error
 	looks     int // into containers' network namespaces
 	admission map[string]topology.Admission

@@ -29,7 +29,8 @@ const (
 	youth = time.Second
 	// tick is the unit in which the kernel tells a process's start (USER_HZ).
 	tick = time.Second / 100
-	// outletsAge is how long the interfaces found in a container count. To look again costs a socket in the container.
+	// outletsAge is how long the interfaces found in a container count while their names stay. To look again costs a socket
+	// in the container.
 	outletsAge = time.Minute
 )
 
@@ -39,7 +40,9 @@ type ProcessCollector struct {
 	networks     Observed
 	attestations attest.Directory
 	log          *slog.Logger
-	mountsOf     func(pid int) (admission.Mounts, bool, error)
+	// mountsOf and interfaces ask of a process.
+	mountsOf   func(pid int) (admission.Mounts, bool, error)
+	interfaces func(pid int) ([]string, error)
 	// told is what evidence was said to be lacking.
 	told *[]report.Finding
 	findings
@@ -62,6 +65,7 @@ type findings struct {
 
 type outlets struct {
 	at       time.Time
+	names    []string // of all interfaces then
 	problems []admission.Problem
 }
 
@@ -73,7 +77,7 @@ type process struct {
 
 // NewProcessCollector makes the collector for a surface without a record.
 func NewProcessCollector(log *slog.Logger, attestations attest.Directory) *ProcessCollector {
-	return &ProcessCollector{log: log, attestations: attestations, mountsOf: procfs.MountsOf, findings: newFindings()}
+	return &ProcessCollector{log: log, attestations: attestations, mountsOf: procfs.MountsOf, interfaces: procfs.Interfaces, findings: newFindings()}
 }
 
 func newFindings() findings {
@@ -234,7 +238,11 @@ func young(p admission.Process) bool {
 
 // outletsOf finds ways out beside the endpoint.
 func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) {
-	if known, ok := c.outlets[e.Endpoint.ID]; ok && time.Since(known.at) < outletsAge {
+	names, err := c.interfaces(pid)
+	if err != nil {
+		return outlets{}, fmt.Errorf("interfaces of container %s: %w", e.Endpoint.Container, err)
+	}
+	if known, ok := c.outlets[e.Endpoint.ID]; ok && slices.Equal(known.names, names) && time.Since(known.at) < outletsAge {
 		return known, nil
 	}
 	o, err := c.networks.Outlets(procfs.NetNS(pid))
@@ -244,7 +252,7 @@ func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) 
 	if err != nil {
 		return outlets{}, fmt.Errorf("interfaces of container %s: %w", e.Endpoint.Container, err)
 	}
-	return outlets{time.Now(), admission.Outlets(o.Others, len(o.Endpoints))}, nil
+	return outlets{time.Now(), names, admission.Outlets(o.Others, len(o.Endpoints))}, nil
 }
 
 // mounted finds the host's files among the mounts of a process. One in a user namespace of its own sees no more than its

@@ -43,6 +43,7 @@ var good = admission.Process{PID: 7, Start: 1, Name: "server", Caps: policy.Defa
 func newProcessCollector(t *testing.T, h *host) *ProcessCollector {
 	c := NewProcessCollector(quiet(), attestations(t))
 	c.networks = h
+	c.interfaces = func(int) ([]string, error) { return h.names, nil }
 	c.mountsOf = func(int) (admission.Mounts, bool, error) { return h.mounts, true, nil }
 	return c
 }
@@ -137,6 +138,20 @@ func TestYoung(t *testing.T) {
 	h.mounts.Sources = nil // it has entered its container
 	if v := judgeTwice(c, h, fresh); v.doubtful || v.State != topology.Conforms {
 		t.Errorf("it conforms: %+v", v)
+	}
+}
+
+// TestNewInterface: an interface that comes is looked at by the next look, and what stays is not looked at again.
+func TestNewInterface(t *testing.T) {
+	h := newHost(t, "server")
+	h.names = []string{"eth0", "lo"}
+	c := newProcessCollector(t, h)
+	if v := judgeTwice(c, h, good); v.State != topology.Conforms || h.looks != 1 {
+		t.Errorf("%d looks, %+v", h.looks, v)
+	}
+	h.names, h.outlets.Others = []string{"eth0", "eth1", "lo"}, []string{"eth1"}
+	if v := judgeTwice(c, h, good); !v.WayOut || h.looks != 2 {
+		t.Errorf("%d looks, %+v", h.looks, v)
 	}
 }
 

@@ -115,6 +115,21 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestInterfaces: those of the process's network namespace, and none of one that has ended.
+func TestInterfaces(t *testing.T) {
+	in := testnet.New(t, "procfs")
+	in.Run("ip", "link", "add", "veth7", "type", "veth", "peer", "name", "veth8")
+	cmd := start(t, in, 0, "sleep", "60")
+	eventually(t, "the interfaces", func() bool {
+		names, err := procfs.Interfaces(cmd.Process.Pid)
+		return err == nil && slices.Contains(names, "lo") && slices.Contains(names, "veth7") && slices.Contains(names, "veth8")
+	})
+	end(cmd)
+	if names, err := procfs.Interfaces(cmd.Process.Pid); len(names) > 0 || err != nil {
+		t.Errorf("one that has ended: %v, %v", names, err)
+	}
+}
+
 // TestUnseen: whoever may not see what processes are in says so.
 func TestUnseen(t *testing.T) {
 	in := testnet.New(t, "procfs")
