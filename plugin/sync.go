@@ -115,17 +115,15 @@ func (s *engineSync) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.evidence.Judge(ctx, list); err != nil {
-		return err
-	}
+	judged := s.evidence.Judge(ctx, list) // one container that cannot be judged keeps nothing else from being done
 	s.forgetNetworks(ctx, known, all)
 	s.forgetMissing(known, have)
 	if s.collected {
-		return nil
+		return judged
 	}
 	err = s.engine.Collect(ctx)
 	s.collected = err == nil
-	return err
+	return errors.Join(judged, err)
 }
 
 // unread tells, when it lasts, that the engine's list cannot be read.
