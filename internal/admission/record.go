@@ -93,7 +93,7 @@ func (r Record) doors() (out []Problem) {
 	if missing := r.unmasked(); len(missing) > 0 {
 		out = append(out, wayOut("has "+strings.Join(missing, ", ")+" unprotected (drop --security-opt systempaths=unconfined)"))
 	}
-	out = append(out, mountProblems(r.Mounts)...)
+	out = append(out, Mounts(r.Mounts)...)
 	for _, device := range r.Devices {
 		if why, bad := WayOutOfDevice(device); bad {
 			out = append(out, wayOut(fmt.Sprintf("may use %q: %s (drop --device)", device, why)))

@@ -44,7 +44,7 @@ func newProcessCollector(t *testing.T, h *host) *ProcessCollector {
 	c := NewProcessCollector(quiet(), attestations(t))
 	c.networks = h
 	c.interfaces = func(int) ([]string, error) { return h.names, nil }
-	c.mountsOf = func(int) (admission.Mounts, bool, error) { return h.mounts, true, nil }
+	c.mountsOf = func(int) ([]string, bool, error) { return h.mounts, true, nil }
 	return c
 }
 
@@ -92,7 +92,7 @@ func TestJudgeProcesses(t *testing.T) {
 		h := newHost(t, "server")
 		h.outlets = tt.outlets
 		if name == "a mount" {
-			h.mounts.Sources = []string{"/srv", "/run/podman/podman.sock"}
+			h.mounts = []string{"/srv", "/run/podman/podman.sock"}
 		}
 		c := newProcessCollector(t, h)
 		if tt.attested != nil {
@@ -127,7 +127,7 @@ func TestOneLook(t *testing.T) {
 func TestYoung(t *testing.T) {
 	h := newHost(t, "server")
 	c := newProcessCollector(t, h)
-	h.mounts.Sources = []string{"/"}
+	h.mounts = []string{"/"}
 	var now unix.Timespec
 	check(t, unix.ClockGettime(unix.CLOCK_BOOTTIME, &now))
 	fresh := good
@@ -135,7 +135,7 @@ func TestYoung(t *testing.T) {
 	if v := judgeTwice(c, h, fresh); !v.doubtful || v.State != topology.AdmissionWaiting {
 		t.Errorf("a process that has just begun: %+v", v)
 	}
-	h.mounts.Sources = nil // it has entered its container
+	h.mounts = nil // it has entered its container
 	if v := judgeTwice(c, h, fresh); v.doubtful || v.State != topology.Conforms {
 		t.Errorf("it conforms: %+v", v)
 	}

@@ -9,32 +9,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/mcpnet/mcpnet/internal/admission"
 )
 
 // mount is a line of a mount table (proc_pid_mountinfo(5)).
 type mount struct {
 	device, root string // what is mounted: a directory of a file system
 	point        string // where
-	readonly     bool
 	kind         string // of file system
 }
 
-// MountsOf tells what a process sees of the host's files. One that has ended sees nothing.
-func MountsOf(pid int) (m admission.Mounts, ok bool, err error) {
+// MountsOf gives the paths of the host that are mounted where a process is; ok is false for one that has ended. Whether
+// it may write the kernel's settings says nothing: the first process of a pod may, and holds nothing.
+func MountsOf(pid int) (paths []string, ok bool, err error) {
 	own, err := table(strconv.Itoa(pid))
 	if ended(err) {
-		return m, false, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return m, false, err
+		return nil, false, err
 	}
 	hosts, err := table(strconv.Itoa(first))
 	if errors.Is(err, fs.ErrPermission) {
 		hosts, err = table("self")
 	}
-	return admission.Mounts{Sources: sources(own, hosts), WritableSettings: !protected(own)}, err == nil, err
+	return sources(own, hosts), err == nil, err
 }
 
 func table(process string) (mounts []mount, err error) {
@@ -55,8 +53,7 @@ func parseMounts(text string) (out []mount) {
 		if len(fields) < 6 || len(source) == 0 {
 			continue
 		}
-		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]),
-			readonly: slices.Contains(strings.Split(fields[5], ","), "ro"), kind: source[0]})
+		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: source[0]})
 	}
 	return out
 }
@@ -88,9 +85,4 @@ func under(p, dir string) (rest string, ok bool) {
 	}
 	rest, ok = strings.CutPrefix(p, dir)
 	return rest, ok && (rest == "" || rest[0] == '/')
-}
-
-// protected reports whether a container cannot write the kernel's settings.
-func protected(own []mount) bool {
-	return slices.ContainsFunc(own, func(m mount) bool { return m.readonly && (m.point == "/proc/sys" || m.point == "/proc") })
 }
