@@ -1,10 +1,14 @@
 #!/bin/sh
-# engine-tree.sh NAME...: makes the file trees in which tests run real engines.
+# engine-tree.sh NAME...: makes the file trees in which tests run real engines,
+# and the firewalls of hosts.
 #
 #   bookworm   Debian 12: Docker 20.10, containerd 1.6, Podman 4.3 with CNI
 #   sid        Debian unstable: Docker 28.5, docker CLI, Compose, containerd 2.1,
 #              Podman 5.8 with netavark and aardvark-dns
 #   moby29     the sid tree with dockerd 29 built from source
+#   firewalls  Debian 12: firewalld 1.3 with a system bus, ufw
+#   firewalls-sid
+#              Debian unstable: the same, firewalld 2
 #
 # A tree lies at ${MCPNET_CACHE:-/var/cache/mcpnet}/NAME and is made once: it is
 # built beside its place and moved there when complete, so that whatever is
@@ -19,13 +23,18 @@ BASE=docker.io,nftables,iptables,runc,containerd,ca-certificates,iproute2
 # conmon and what else Podman cannot be without, debootstrap adds; catatonit is
 # the process that holds the namespaces of its pods.
 PODMAN=podman,catatonit,containernetworking-plugins
+# polkit, which firewalld needs, needs a logind; debootstrap does not find one.
+FIREWALLS=firewalld,ufw,dbus,libpam-systemd,nftables,iptables,iproute2
 
 say() { echo "engine-tree: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 # programs NAME: what the tree of that name has to hold.
 programs() {
-	echo usr/sbin/dockerd usr/bin/docker
+	case $1 in
+	firewalls*) echo usr/sbin/firewalld usr/bin/dbus-daemon usr/sbin/ufw ;;
+	*) echo usr/sbin/dockerd usr/bin/docker ;;
+	esac
 	case $1 in bookworm | sid) echo usr/bin/containerd usr/bin/ctr usr/bin/podman usr/lib/cni/bridge ;; esac
 	case $1 in sid) echo usr/lib/podman/netavark usr/lib/podman/aardvark-dns ;; esac
 }
@@ -90,6 +99,8 @@ make_tree() {
 	bookworm) debian bookworm "$BASE,$PODMAN" "$tmp" ;;
 	sid) debian sid "$BASE,$PODMAN,netavark,aardvark-dns,docker-cli,docker-compose" "$tmp" ;;
 	moby29) moby29 "$tmp" ;;
+	firewalls) debian bookworm "$FIREWALLS" "$tmp" ;;
+	firewalls-sid) debian sid "$FIREWALLS" "$tmp" ;;
 	esac
 	whole "$1" "$tmp" || die "$1: built, but without one of $(programs "$1" | tr '\n' ' ')"
 	# An older tree serves until the new one is ready.
@@ -100,13 +111,13 @@ make_tree() {
 	say "$1: ready ($(du -sh "$tree" | cut -f1))"
 }
 
-[ $# -gt 0 ] || die "usage: engine-tree.sh bookworm|sid|moby29 ..."
+[ $# -gt 0 ] || die "usage: engine-tree.sh bookworm|sid|moby29|firewalls|firewalls-sid ..."
 [ "$(id -u)" -eq 0 ] || die "needs root (a tree holds devices and foreign owners)"
 mkdir -p "$CACHE"
 for name; do
 	case $name in
-	bookworm | sid | moby29) ;;
-	*) die "no tree called $name: bookworm, sid or moby29" ;;
+	bookworm | sid | moby29 | firewalls | firewalls-sid) ;;
+	*) die "no tree called $name: bookworm, sid, moby29, firewalls or firewalls-sid" ;;
 	esac
 	# One lock per tree: two builds of the same one wait, others go on.
 	(

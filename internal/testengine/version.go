@@ -31,6 +31,12 @@ var PodmanVersions = map[string]string{
 	"5.8": "sid",
 }
 
+// FirewalldVersions is Versions for firewalld with its system bus.
+var FirewalldVersions = map[string]string{
+	"1.3": "firewalls",
+	"2":   "firewalls-sid",
+}
+
 // Selected lists the versions of Docker that tests run: those in MCPNET_ENGINES,
 // separated by commas, or the two whose trees need no compiler.
 func Selected() []string {
@@ -56,6 +62,7 @@ var kinds = map[string]struct {
 	"docker":     {Versions, "usr/sbin/dockerd"},
 	"containerd": {ContainerdVersions, "usr/bin/containerd"},
 	"podman":     {PodmanVersions, "usr/bin/podman"},
+	"firewalld":  {FirewalldVersions, "usr/sbin/firewalld"},
 }
 
 // tree is the directory of the file tree that holds the release.

@@ -1,0 +1,139 @@
+package testengine
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// systemBus is where the system bus of every host is.
+const systemBus = "/run/dbus/system_bus_socket"
+
+// Firewalld is a real firewalld on the host of a test, with a system bus and a
+// configuration of its own.
+type Firewalld struct {
+	t           T
+	sandbox     *sandbox
+	bus, daemon daemon
+}
+
+// StartFirewalld runs one in a network namespace, by its path, and waits until
+// it answers. It ends with the test.
+func StartFirewalld(t T, version, netNS string) *Firewalld {
+	t.Helper()
+	r := release{"firewalld", version}
+	r.need(t)
+	tree, err := r.tree()
+	if err != nil {
+		t.Fatalf("%v: %v", r, err)
+	}
+	box, err := openSandbox(sandboxConfig{Tree: tree, Files: map[string]string{"/run/dbus/of-a-test": ""}}, netNS)
+	if err != nil {
+		t.Fatalf("%v: %v", r, err)
+	}
+	f := &Firewalld{t: t, sandbox: box, bus: daemon{name: "dbus-daemon"}, daemon: daemon{name: "firewalld"}}
+	t.Cleanup(f.close)
+	bus := box.command("dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog")
+	if err := f.bus.run(bus, func(context.Context) error { return dialed(f.socket()) }); err != nil {
+		t.Fatalf("%v: %v", r, err)
+	}
+	f.Start()
+	return f
+}
+
+func dialed(socket string) error {
+	c, err := net.Dial("unix", socket)
+	if err == nil {
+		err = c.Close()
+	}
+	return err
+}
+
+func (f *Firewalld) socket() string { return f.sandbox.path(systemBus) }
+
+// Bus is the address of the system bus, on the machine.
+func (f *Firewalld) Bus() string { return "unix:path=" + f.socket() }
+
+// Start starts firewalld and waits until it answers.
+func (f *Firewalld) Start() {
+	f.t.Helper()
+	cmd := f.sandbox.command("firewalld", "--nofork", "--nopid")
+	answers := func(context.Context) error {
+		_, err := f.Exec("firewall-cmd", "--state")
+		return err
+	}
+	if err := f.daemon.run(cmd, answers); err != nil {
+		f.t.Fatalf("firewalld: %v", err)
+	}
+}
+
+// Stop ends firewalld as a service is ended. It takes its rules along.
+func (f *Firewalld) Stop() { f.daemon.end(syscall.SIGTERM) }
+
+// Kill ends firewalld. Its rules stay.
+func (f *Firewalld) Kill() { f.daemon.end(syscall.SIGKILL) }
+
+// Logs is what firewalld said.
+func (f *Firewalld) Logs() string { return f.daemon.logs.String() }
+
+// Cmd runs firewall-cmd, which has to succeed.
+func (f *Firewalld) Cmd(args ...string) string {
+	f.t.Helper()
+	out, err := f.Exec("firewall-cmd", args...)
+	if err != nil {
+		f.t.Fatalf("%v", err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// Exec runs a program of firewalld's tree.
+func (f *Firewalld) Exec(name string, args ...string) (string, error) {
+	return capture(f.sandbox.command(name, args...), name, args)
+}
+
+// ServeBus shows the system bus at another path, where programs look for it
+// that see other files, such as those of an engine.
+func (f *Firewalld) ServeBus(path string) {
+	f.t.Helper()
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		f.t.Fatalf("system bus: %v", err)
+	}
+	f.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f.relay(c)
+		}
+	}()
+}
+
+// relay carries what a client of the bus says. The bus takes both for root.
+func (f *Firewalld) relay(client net.Conn) {
+	defer client.Close()
+	bus, err := net.Dial("unix", f.socket())
+	if err != nil {
+		return
+	}
+	defer bus.Close()
+	go func() {
+		_, _ = io.Copy(client, bus)
+		client.Close()
+	}()
+	_, _ = io.Copy(bus, client)
+}
+
+func (f *Firewalld) close() {
+	if reporter, ok := f.t.(interface{ Failed() bool }); ok && reporter.Failed() {
+		f.t.Logf("firewalld's log, its end:\n%s", f.daemon.logs.tail(25))
+	}
+	f.Kill()
+	if err := f.sandbox.close(); err != nil {
+		f.t.Logf("firewalld: %v", err)
+	}
+}
