@@ -59,6 +59,7 @@ func pins() ns.Pins { return ns.HostPins(surface.Namespaces(os.Getenv(surface.Na
 func openStore(ctx context.Context, s surface.Surface, forgotten func(topology.Endpoint)) (*percall.Front, error) {
 	root := surface.Root(os.Getenv(surface.RootVariable))
 	return percall.Open(ctx, percall.Config{StoreDir: s.Store(root), Owner: s.Owner, Pins: pins(),
+		Bus: surface.SystemBus(os.Getenv(surface.SystemBusVariable)),
 		Log: slog.Default(), OnForget: forgotten})
 }
 

@@ -77,6 +77,19 @@ func (c config) pins() ns.Pins {
 	return ns.HostPins(surface.Namespaces(os.Getenv(surface.NamespacesVariable)))
 }
 
+// bus is the address of the host's system bus. That of this process is another host's where it works in another
+// network namespace.
+func (c config) bus() string {
+	named := os.Getenv(surface.SystemBusVariable)
+	switch {
+	case c.managed:
+		return "unix:path=" + hostRun + "/dbus/system_bus_socket"
+	case c.netns != "":
+		return named
+	}
+	return surface.SystemBus(named)
+}
+
 func main() {
 	c := parseFlags()
 	if c.version {
@@ -169,7 +182,7 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 // another plugin that has not ended yet, or the nft command.
 func startDocker(ctx context.Context, c config, log *slog.Logger) (*resident.Front, error) {
 	e, err := resident.Open(ctx, resident.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns, Pins: c.pins(),
-		Owner: surface.Docker.Owner, Log: log})
+		Owner: surface.Docker.Owner, Bus: c.bus(), Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func repairPerCall(ctx context.Context, c config, log *slog.Logger) {
 // repairSurface repairs the networks of one surface until the context ends.
 func repairSurface(ctx context.Context, c config, s surface.Surface, log *slog.Logger) error {
 	e, err := percall.Open(ctx, percall.Config{StoreDir: s.Store(c.store), NetNS: c.netns, Owner: s.Owner,
-		Pins: c.pins(), Log: log})
+		Pins: c.pins(), Bus: c.bus(), Log: log})
 	if err != nil {
 		return fmt.Errorf("%s networks: %w", s.Owner, err)
 	}

@@ -52,6 +52,7 @@ func merge(all []report.Status) report.Status {
 		out.Layers.NFTables = out.Layers.NFTables && s.Layers.NFTables
 		out.Layers.Uplinks = out.Layers.Uplinks && s.Layers.Uplinks
 		out.Layers.Prefix = out.Layers.Prefix || s.Layers.Prefix
+		out.Layers.Firewalld = out.Layers.Firewalld || s.Layers.Firewalld
 		for _, f := range s.Findings {
 			if !slices.Contains(out.Findings, f) {
 				out.Findings = append(out.Findings, f)

@@ -144,6 +144,9 @@ func uplinksLayer(s report.Status) string {
 	if !s.Layers.Uplinks {
 		text = "INCOMPLETE: a gateway reaches nothing beyond its network until the pending steps are done"
 	}
+	if s.Layers.Firewalld {
+		text += "; firewalld runs"
+	}
 	switch {
 	case s.Layers.IPTables == "":
 		return text + "; no iptables on this host"
@@ -171,6 +174,8 @@ func uplinkText(p painter, n report.Network) string {
 	switch {
 	case n.Uplink == "":
 		return "no uplink"
+	case n.UplinkUp && n.Zone != "":
+		return fmt.Sprintf("uplink %s in firewalld's zone %s", n.Uplink, n.Zone)
 	case n.UplinkUp:
 		return "uplink " + n.Uplink
 	}

@@ -58,6 +58,8 @@ func (c *Core) do(ctx context.Context, s plan.Step) error {
 		return space.In(path, func(h ns.Handle) error { return space.SetPeer(h, a) })
 	case plan.EnsureIPTables, plan.RemoveIPTables, plan.RemoveLegacy:
 		return c.doIPTables(ctx, a)
+	case plan.PrepareFirewalld, plan.JoinZone, plan.LeaveZone:
+		return c.doFirewalld(ctx, a)
 	}
 	where, err := c.in(s.In)
 	if errors.Is(err, ErrNoNamespace) && isRemoval(s.Action) {

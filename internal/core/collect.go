@@ -21,6 +21,9 @@ func (c *Core) Plan(ctx context.Context, networks []plan.Network, spares Spares)
 		return nil, err
 	}
 	host.IPTables = c.ObserveIPTables(ctx, plain(networks))
+	if host.Firewalld, err = c.lookAtFirewalld(ctx, networks); err != nil {
+		c.log.Debug("look at firewalld", "error", err)
+	}
 	steps := []report.Step{}
 	for _, n := range networks {
 		rules := c.rules(n.Network)

@@ -32,7 +32,9 @@ type Config struct {
 	// UniqueIDs says that no two networks ever have the same id: what bears it is the network's, even if the store was
 	// lost.
 	UniqueIDs bool
-	Log       *slog.Logger
+	// Bus is the address of the host's system bus, where its firewalld is; empty: there is none.
+	Bus string
+	Log *slog.Logger
 	// OnStep, if set, is called before and after every step: a test ends the process there.
 	OnStep func(plan.Step)
 	// Features, if set, changes what was found of the kernel: a test works as on an older one.

@@ -191,7 +191,11 @@ func (c *Core) Remove(ctx context.Context, n topology.Network) error {
 	if uplink != "" {
 		c.log.Warn("of a network that is removed stays what is not its own", "network", n.DisplayName(), "name", n.Uplink(), "reason", uplink)
 	}
-	return errors.Join(err, c.ApplyAll(ctx, slices.DeleteFunc(steps, stays)...))
+	err = errors.Join(err, c.ApplyAll(ctx, slices.DeleteFunc(steps, stays)...))
+	if n.HasUplink() {
+		c.OpenFirewalld(ctx) // takes what is gone out of its zone
+	}
+	return err
 }
 
 // RemoveEndpoint takes an endpoint away, whatever of it is there.

@@ -24,6 +24,9 @@ func (c *Core) Status(ctx context.Context, networks []plan.Network, watched bool
 	}
 	host.IPTables = c.ObserveIPTables(ctx, plain(networks))
 	s.Findings = c.iptablesStatus(&s.Layers, host.IPTables != nil, networks)
+	host.Firewalld, err = c.lookAtFirewalld(ctx, networks)
+	s.Layers.Firewalld = host.Firewalld != nil
+	s.Findings = append(s.Findings, firewalldFindings(host.Firewalld, err, networks)...)
 	for _, n := range networks {
 		rules := c.rules(n.Network)
 		o, err := c.observe(n.Network, rules, host)
@@ -109,6 +112,9 @@ func (c *Core) networkStatus(n plan.Network, rules firewall.Ruleset, o observati
 		Subnet: n.Subnet.String(), Policy: n.Policy.Options(), Endpoints: []report.Endpoint{}, Denied: map[string]report.Counter{}}
 	if n.HasUplink() {
 		s.Uplink, s.UplinkUp = n.Uplink(), o.Uplink
+		if o.Host.Firewalld != nil {
+			s.Zone = o.Host.Firewalld.Zones[n.Uplink()]
+		}
 	}
 	for _, step := range plan.Diff(n, rules, o.Observed) {
 		s.Drift = append(s.Drift, step.String())

@@ -40,9 +40,11 @@ type Repairer interface {
 func (c *Core) Watch(ctx context.Context, r Repairer, renew <-chan struct{}) {
 	w := watch{core: c, repairer: r, watched: map[watchID]context.CancelFunc{}}
 	defer w.wait.Wait()
-	host, pins := newWake(), newWake()
+	host, pins, zones := newWake(), newWake(), newWake()
 	defer w.follow(ctx, c.host, host).Wait()
 	w.wait.Go(func() { w.pins(ctx, pins) })
+	w.wait.Go(func() { w.firewalldSignals(ctx, zones) })
+	w.wait.Go(func() { w.firewalld(ctx, zones) })
 	w.refresh(ctx)
 	tick := time.NewTicker(cmp.Or(c.config.Inspection, inspection))
 	defer tick.Stop()
@@ -54,6 +56,7 @@ func (c *Core) Watch(ctx context.Context, r Repairer, renew <-chan struct{}) {
 			time.Sleep(settle)
 			w.bounded(ctx, "host", r.Inspect)
 		case <-renew:
+			zones.notify()
 		case <-pins:
 			time.Sleep(mounting)
 			w.revive(ctx)

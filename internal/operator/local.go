@@ -53,6 +53,7 @@ func (l Local) Plan(ctx context.Context) (p report.Plan, err error) {
 
 func (l Local) with(ctx context.Context, f func(*percall.Reader) error) error {
 	r, err := percall.OpenReader(ctx, percall.Config{StoreDir: l.dir, Owner: l.Owner, Log: slog.New(slog.DiscardHandler),
+		Bus:  surface.SystemBus(os.Getenv(surface.SystemBusVariable)),
 		Pins: ns.HostPins(surface.Namespaces(os.Getenv(surface.NamespacesVariable)))})
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s: permission denied: run this as root or with sudo", l.dir)

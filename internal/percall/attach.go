@@ -149,6 +149,7 @@ func (f *Front) ensureUplink(ctx context.Context, n topology.Network) error {
 	if err := f.core.Apply(ctx, plan.Uplink(n, o)...); err != nil {
 		return err
 	}
+	f.core.OpenFirewalld(ctx, n)
 	_, err = f.core.EnsureIPTables(ctx, n)
 	return err
 }

@@ -101,6 +101,9 @@ func (f *Front) putInForce(ctx context.Context, n plan.Network) error {
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.DisplayName(), err)
 	}
+	if n.HasUplink() {
+		f.core.OpenFirewalld(ctx, n.Network)
+	}
 	return nil
 }
 

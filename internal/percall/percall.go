@@ -31,6 +31,8 @@ type Config struct {
 	Pins ns.Pins
 	// Owner is the surface whose networks these are.
 	Owner topology.Owner
+	// Bus is the address of the host's system bus, where its firewalld is; empty: there is none.
+	Bus string
 	// OnForget, if set, is told of each endpoint that is given up because its wire is gone: its address is free.
 	OnForget func(topology.Endpoint)
 	Log      *slog.Logger

@@ -56,7 +56,7 @@ func (r *Reader) open(c Config, from documents) error {
 	if err != nil {
 		return err
 	}
-	r.core, err = core.Open(core.Config{NetNS: c.NetNS, Pins: c.Pins, Owner: c.Owner, Store: identity, Log: r.log,
+	r.core, err = core.Open(core.Config{NetNS: c.NetNS, Pins: c.Pins, Owner: c.Owner, Store: identity, Bus: c.Bus, Log: r.log,
 		OnStep: c.OnStep, Features: c.Features, Inspection: c.Inspection})
 	return err
 }

@@ -110,7 +110,8 @@ func Uplink(n topology.Network, o Observed) (steps []Step) {
 	if !o.Host.Forwards {
 		steps = append(steps, Step{Host, EnableForwarding{}})
 	}
-	return append(steps, DiffIPTables(n, o)...)
+	steps = append(steps, DiffIPTables(n, o)...)
+	return append(steps, DiffFirewalld(n, o)...)
 }
 
 // holdsHostAddrs reports whether the namespace knows the host's addresses.

@@ -58,6 +58,16 @@ type HostState struct {
 	Forwards bool // net.ipv4.ip_forward
 	// IPTables tells, by uplink, whether the rules are complete; nil where iptables is not used or was not looked at.
 	IPTables map[string]bool
+	// Firewalld is what firewalld has in force; nil where it does not run or was not looked at.
+	Firewalld *Firewalld
+}
+
+// Firewalld is what the host's firewalld has in force.
+type Firewalld struct {
+	// Prepared reports whether it has the zone of uplinks, and forwards what comes from there.
+	Prepared bool
+	// Zones gives the zone of each interface that somebody has put into one.
+	Zones map[string]string
 }
 
 // Link is an existing link.

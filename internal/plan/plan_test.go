@@ -95,6 +95,7 @@ func settled(n plan.Network, f firewall.Features) plan.Observed {
 	if n.HasUplink() {
 		o.Elements[firewall.SetHost][hostAddr.String()] = ""
 		o.Host.IPTables[n.Uplink()] = true
+		o.Host.Firewalld = &plan.Firewalld{Prepared: true, Zones: map[string]string{n.Uplink(): topology.FirewallZone}}
 		o.Host.Links[n.Uplink()] = plan.Link{Name: n.Uplink(), Type: "veth", Up: true, Mark: mark}
 		hold(o.Host.Chains, firewall.CompileHost(n.Network).Chains...)
 	}
@@ -269,6 +270,13 @@ var spoiled = map[string]func(n *plan.Network, o *plan.Observed){
 		n.Policy.Firewall = policy.FirewallNFTables
 		o.Host.IPTables["mcp-secure"] = false
 	},
+	"firewalld-bare": func(_ *plan.Network, o *plan.Observed) { o.Host.Firewalld = &plan.Firewalld{} },
+	"firewalld-no-zone": func(_ *plan.Network, o *plan.Observed) {
+		o.Host.Firewalld = &plan.Firewalld{Prepared: true, Zones: map[string]string{"eth0": "public"}}
+	},
+	"firewalld-other-zone": func(_ *plan.Network, o *plan.Observed) { // somebody's decision
+		o.Host.Firewalld = &plan.Firewalld{Zones: map[string]string{"mcp-secure": "docker"}}
+	},
 	"legacy":         legacy,
 	"legacy-rules":   func(n *plan.Network, o *plan.Observed) { legacyChains(n, o) }, // all else has moved
 	"legacy-foreign": legacyForeign,
@@ -347,7 +355,7 @@ func nobody(string) bool { return false }
 
 // TestSpoiledIsNoticed: each of the ways to be not as it should be is seen, but for those that are none.
 func TestSpoiledIsNoticed(t *testing.T) {
-	none := []string{"no-iptables", "iptables-left-alone", "legacy-foreign", "stale-incomplete"}
+	none := []string{"no-iptables", "firewalld-other-zone", "iptables-left-alone", "legacy-foreign", "stale-incomplete"}
 	for name, spoil := range spoiled {
 		n := desired(t, nil)
 		o := settled(n, prefixed)
@@ -355,6 +363,23 @@ func TestSpoiledIsNoticed(t *testing.T) {
 		if steps := plan.Diff(n, firewall.CompileNetwork(n.Network, prefixed), o); (len(steps) == 0) != slices.Contains(none, name) {
 			t.Errorf("%s:\n%s", name, printed(steps))
 		}
+	}
+}
+
+// TestStrays: of the zone of uplinks goes what is gone from the host; other zones, and what is there, are left alone.
+func TestStrays(t *testing.T) {
+	h := settled(desired(t, nil), prefixed).Host
+	if got := plan.Strays(h); len(got) > 0 {
+		t.Errorf("nothing is gone:\n%s", printed(got))
+	}
+	delete(h.Links, "mcp-secure")
+	h.Firewalld.Zones["wlan0"] = "home"
+	if got := printed(plan.Strays(h)); got != "host: firewalld: take uplink mcp-secure out of zone mcpnet\n" {
+		t.Errorf("the uplink is gone:\n%s", got)
+	}
+	h.Firewalld = nil
+	if got := plan.Strays(h); len(got) > 0 {
+		t.Errorf("without firewalld:\n%s", printed(got))
 	}
 }
 

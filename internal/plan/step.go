@@ -59,6 +59,11 @@ type (
 		Uplink string
 		Rules  firewall.Ruleset
 	}
+	// PrepareFirewalld gives firewalld the zone of uplinks, from which the host forwards.
+	PrepareFirewalld struct{}
+	// JoinZone puts an uplink into that zone, LeaveZone takes it out.
+	JoinZone  struct{ Uplink string }
+	LeaveZone struct{ Uplink string }
 	// EnableForwarding lets the host forward packets.
 	EnableForwarding struct{}
 	// UnloadHostRules removes an uplink's rules.
@@ -140,6 +145,9 @@ func (DropElements) action()     {}
 func (EnsureUplink) action()     {}
 func (LoadHostRules) action()    {}
 func (EnsureIPTables) action()   {}
+func (PrepareFirewalld) action() {}
+func (JoinZone) action()         {}
+func (LeaveZone) action()        {}
 func (EnableForwarding) action() {}
 func (UnloadHostRules) action()  {}
 func (RemoveIPTables) action()   {}
@@ -190,6 +198,16 @@ func (s EnsureUplink) String() string {
 func (s LoadHostRules) String() string { return "load the uplink's nftables rules" }
 func (s EnsureIPTables) String() string {
 	return fmt.Sprintf("load iptables rules of uplink %s", s.Uplink)
+}
+func (PrepareFirewalld) String() string {
+	return fmt.Sprintf("firewalld: make zone %s, from which the host forwards and where it opens nothing of its own; reload",
+		topology.FirewallZone)
+}
+func (s JoinZone) String() string {
+	return fmt.Sprintf("firewalld: put uplink %s into zone %s", s.Uplink, topology.FirewallZone)
+}
+func (s LeaveZone) String() string {
+	return fmt.Sprintf("firewalld: take uplink %s out of zone %s", s.Uplink, topology.FirewallZone)
 }
 func (EnableForwarding) String() string {
 	return "net.ipv4.ip_forward=1, which a gateway's egress needs"

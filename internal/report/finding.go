@@ -27,6 +27,9 @@ type Code string
 // The kinds.
 const (
 	CodeNoIPTables  Code = "iptables-unavailable"
+	CodeNoFirewalld Code = "firewalld-unreachable"
+	CodeFirewalld   Code = "firewalld-refuses"
+	CodeForeignZone Code = "firewalld-other-zone"
 	CodeDocument    Code = "document-unreadable"
 	CodeNetwork     Code = "network-failed"
 	CodeForeign     Code = "namespace-foreign"

@@ -40,6 +40,9 @@ type Layers struct {
 	// DockerMCP tells where the jump to DOCKER-MCP stands in iptables. In nftables the chain is gone to from the ingress
 	// hook of every wire.
 	DockerMCP *Position `json:"dockerMcp,omitempty"`
+	// Firewalld says that the host's firewalld runs: uplinks need to be in a zone of it. It is false where nobody asked,
+	// because nothing goes beyond a network.
+	Firewalld bool `json:"firewalld"`
 }
 
 // Position is a rule's place: the chain it stands in, counted from 1.
@@ -57,8 +60,10 @@ type Network struct {
 	Bridge    string `json:"bridge"`
 	BridgeUp  bool   `json:"bridgeUp"`
 	// Uplink is the link on the host, or "" where nothing goes beyond the network.
-	Uplink    string            `json:"uplink,omitempty"`
-	UplinkUp  bool              `json:"uplinkUp"`
+	Uplink   string `json:"uplink,omitempty"`
+	UplinkUp bool   `json:"uplinkUp"`
+	// Zone is firewalld's zone of the uplink, "" where it is in none or no firewalld runs.
+	Zone      string            `json:"zone,omitempty"`
 	Subnet    string            `json:"subnet"`
 	Policy    map[string]string `json:"policy"`
 	Drift     []string          `json:"drift,omitempty"` // steps that would be taken now

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/plan"
@@ -14,7 +15,21 @@ import (
 
 // CreateNetwork makes a network, or does nothing if it is there. On any error nothing of it is left.
 func (f *Front) CreateNetwork(ctx context.Context, n topology.Network) error {
-	return f.locked(ctx, func() error { return f.requestNetwork(ctx, n) })
+	if err := f.locked(ctx, func() error { return f.requestNetwork(ctx, n) }); err != nil {
+		return err
+	}
+	f.openFirewalld(ctx, n.ID)
+	return nil
+}
+
+// openFirewalld sees to a network's egress where firewalld runs, without the lock: nobody waits for firewalld but who
+// asked for the network.
+func (f *Front) openFirewalld(ctx context.Context, id string) {
+	networks, err := f.Networks(ctx)
+	networks = slices.DeleteFunc(networks, func(n topology.Network) bool { return n.ID != id || !n.HasUplink() })
+	if err == nil && len(networks) > 0 {
+		f.core.OpenFirewalld(ctx, networks...)
+	}
 }
 
 func (f *Front) requestNetwork(ctx context.Context, n topology.Network) error {

@@ -31,7 +31,9 @@ type Config struct {
 	Pins ns.Pins
 	// Owner is the surface whose networks these are.
 	Owner topology.Owner
-	Log   *slog.Logger
+	// Bus is the address of the host's system bus, where its firewalld is; empty: there is none.
+	Bus string
+	Log *slog.Logger
 	// OnStep, if set, is called before and after every step: a test ends the process there.
 	OnStep func(plan.Step)
 	// Features, if set, changes what was found of the kernel: a test works as on an older one.
@@ -96,8 +98,8 @@ func (f *Front) open(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	f.core, err = core.Open(core.Config{NetNS: c.NetNS, Pins: c.Pins, Owner: c.Owner, Store: identity, UniqueIDs: true, Log: f.log,
-		OnStep: c.OnStep, Features: c.Features, Inspection: c.Inspection})
+	f.core, err = core.Open(core.Config{NetNS: c.NetNS, Pins: c.Pins, Owner: c.Owner, Store: identity, UniqueIDs: true, Bus: c.Bus,
+		Log: f.log, OnStep: c.OnStep, Features: c.Features, Inspection: c.Inspection})
 	if err != nil {
 		return err
 	}

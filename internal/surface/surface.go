@@ -24,6 +24,16 @@ const (
 	NamespacesVariable = "MCPNET_NETNS"
 )
 
+const (
+	// DefaultSystemBus is the address of a host's system bus, where its firewalld is.
+	DefaultSystemBus = "unix:path=/run/dbus/system_bus_socket"
+	// SystemBusVariable is the environment variable that names another, as to every program that speaks D-Bus.
+	SystemBusVariable = "DBUS_SYSTEM_BUS_ADDRESS"
+)
+
+// SystemBus is the address of the system bus, from the value of SystemBusVariable.
+func SystemBus(named string) string { return cmp.Or(named, DefaultSystemBus) }
+
 // Namespaces is the directory of networks' namespaces, from the value of NamespacesVariable.
 func Namespaces(named string) string { return cmp.Or(named, DefaultNamespaces) }
 

@@ -28,6 +28,8 @@ type Host struct {
 	Dir string
 	// Pins is where mcpnet pins the namespaces of networks.
 	Pins string
+	// Bus is the address of the host's system bus. Where nothing else is said there is none.
+	Bus string
 	// Path is where plugins are looked for: mcpnet from the sources as they are, and the reference plugins.
 	Path []string
 }
@@ -46,7 +48,8 @@ func New(t testnet.T, ns *testnet.NS) *Host {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &Host{t: t, NS: ns, Dir: dir, Pins: testnet.NewPins(t), Path: []string{filepath.Join(dir, "bin"), testengine.CNITools(t)}}
+	h := &Host{t: t, NS: ns, Dir: dir, Pins: testnet.NewPins(t), Bus: "unix:path=" + filepath.Join(dir, "bus"),
+		Path: []string{filepath.Join(dir, "bin"), testengine.CNITools(t)}}
 	if err := os.MkdirAll(h.Path[0], 0o755); err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -77,7 +80,8 @@ func (h *Host) Store() string { return filepath.Join(h.Dir, "store") }
 func (h *Host) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) (out []byte, err error) {
 	raw := &invoke.RawExec{Stderr: os.Stderr}
 	failed := h.NS.Do(func() error {
-		out, err = raw.ExecPlugin(ctx, path, stdin, append(environ, "MCPNET_STORE="+h.Store(), "MCPNET_NETNS="+h.Pins))
+		out, err = raw.ExecPlugin(ctx, path, stdin, append(environ, "MCPNET_STORE="+h.Store(), "MCPNET_NETNS="+h.Pins,
+			"DBUS_SYSTEM_BUS_ADDRESS="+h.Bus))
 		return nil
 	})
 	if err == nil {

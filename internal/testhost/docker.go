@@ -33,6 +33,8 @@ type Docker struct {
 	OnStep func(plan.Step)
 	// Inspection, if set, is how often Watch compares everything without a reason.
 	Inspection time.Duration
+	// Bus is the address of the host's system bus; empty: there is none.
+	Bus string
 }
 
 // NetworkID is the id of the network that Docker.Network makes.
@@ -98,6 +100,7 @@ func takesPrefix(t *testing.T) bool {
 func (f *Docker) Config() resident.Config {
 	return resident.Config{StoreDir: f.Dir, NetNS: f.World.Host.Path(), Pins: ns.HostPins(f.World.Pins),
 		Owner: topology.OwnerDocker,
+		Bus:   f.Bus,
 		Log:   Log(f.T), Features: f.Features, OnStep: f.OnStep, Inspection: f.Inspection}
 }
 

@@ -56,6 +56,9 @@ const (
 	uplinkPrefix = "mcpu" // the uplink of a network whose bridge's name on the host is another plugin's
 )
 
+// FirewallZone is the zone of firewalld that uplinks join.
+const FirewallZone = "mcpnet"
+
 // Packet marks (skb->mark) within a network's namespace. The ingress chains set one on what they hand to the router;
 // the inet table turns it into MarkPermitted, without which nothing is routed: each of the two tables alone leads
 // nowhere.
