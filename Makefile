@@ -41,7 +41,7 @@ test: deps ## everything that CI runs
 	$(if $(AS_ROOT),$(AS_ROOT) $(MAKE) checked,@$(MAKE) --no-print-directory checked)
 
 checked: lint build
-	scripts/engine-tree.sh bookworm sid
+	scripts/engine-tree.sh bookworm sid firewalls
 	scripts/cni-tools.sh
 	$(call say,race detector)
 	CGO_ENABLED=1 go test -race -count=1 $(PURE)
@@ -53,9 +53,10 @@ checked: lint build
 	scripts/leftovers.sh
 
 test-engines: deps ## the tests with real engines, on every version there is (builds Docker 29)
-	$(AS_ROOT) scripts/engine-tree.sh bookworm sid moby29
+	$(AS_ROOT) scripts/engine-tree.sh bookworm sid moby29 firewalls firewalls-sid
 	$(AS_ROOT) scripts/cni-tools.sh
-	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./test/...
+	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 MCPNET_FIREWALLD=1.3,2 \
+		go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./internal/firewalld ./test/...
 
 bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about half an hour)
 	$(AS_ROOT) scripts/engine-tree.sh sid bookworm

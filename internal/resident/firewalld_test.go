@@ -22,7 +22,7 @@ const zonesLimit = time.Second
 // TestFirewalld: beside a real firewalld a gateway has egress, which firewalld's rules end at each reload and restart.
 // Servers notice nothing of either, nothing of the host opens, and what an administrator says of the uplink holds.
 func TestFirewalld(t *testing.T) {
-	for _, version := range []string{"1.3", "2"} {
+	for _, version := range testengine.SelectedFirewalld() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			testFirewalld(t, version)

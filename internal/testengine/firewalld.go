@@ -11,17 +11,16 @@ import (
 // systemBus is where the system bus of every host is.
 const systemBus = "/run/dbus/system_bus_socket"
 
-// Firewalld is a real firewalld on the host of a test, with a system bus and a
-// configuration of its own.
-type Firewalld struct {
-	t           T
-	sandbox     *sandbox
-	bus, daemon daemon
+// Firewalls is the file tree of a Debian with the firewalls of hosts, on a host
+// of a test. None of them runs.
+type Firewalls struct {
+	t       T
+	sandbox *sandbox
 }
 
-// StartFirewalld runs one in a network namespace, by its path, and waits until
-// it answers. It ends with the test.
-func StartFirewalld(t T, version, netNS string) *Firewalld {
+// OpenFirewalls opens the tree that has a version of firewalld, in a network
+// namespace, by its path. What runs in it ends with the test.
+func OpenFirewalls(t T, version, netNS string) *Firewalls {
 	t.Helper()
 	r := release{"firewalld", version}
 	r.need(t)
@@ -33,11 +32,49 @@ func StartFirewalld(t T, version, netNS string) *Firewalld {
 	if err != nil {
 		t.Fatalf("%v: %v", r, err)
 	}
-	f := &Firewalld{t: t, sandbox: box, bus: daemon{name: "dbus-daemon"}, daemon: daemon{name: "firewalld"}}
+	f := &Firewalls{t, box}
+	t.Cleanup(func() {
+		if err := box.close(); err != nil {
+			t.Logf("%v: %v", r, err)
+		}
+	})
+	return f
+}
+
+// Exec runs a program of the tree.
+func (f *Firewalls) Exec(name string, args ...string) (string, error) {
+	return capture(f.sandbox.command(name, args...), name, args)
+}
+
+// Run is Exec for a program that has to succeed.
+func (f *Firewalls) Run(name string, args ...string) string {
+	f.t.Helper()
+	out, err := f.Exec(name, args...)
+	if err != nil {
+		f.t.Fatalf("%v", err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// Path is where the machine finds a file of the tree.
+func (f *Firewalls) Path(inside string) string { return f.sandbox.path(inside) }
+
+// Firewalld is a real firewalld on the host of a test, with a system bus and a
+// configuration of its own.
+type Firewalld struct {
+	*Firewalls
+	bus, daemon daemon
+}
+
+// StartFirewalld runs one in a network namespace, by its path, and waits until
+// it answers. It ends with the test.
+func StartFirewalld(t T, version, netNS string) *Firewalld {
+	t.Helper()
+	f := &Firewalld{OpenFirewalls(t, version, netNS), daemon{name: "dbus-daemon"}, daemon{name: "firewalld"}}
 	t.Cleanup(f.close)
-	bus := box.command("dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog")
+	bus := f.sandbox.command("dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog")
 	if err := f.bus.run(bus, func(context.Context) error { return dialed(f.socket()) }); err != nil {
-		t.Fatalf("%v: %v", r, err)
+		t.Fatalf("system bus: %v", err)
 	}
 	f.Start()
 	return f
@@ -81,16 +118,7 @@ func (f *Firewalld) Logs() string { return f.daemon.logs.String() }
 // Cmd runs firewall-cmd, which has to succeed.
 func (f *Firewalld) Cmd(args ...string) string {
 	f.t.Helper()
-	out, err := f.Exec("firewall-cmd", args...)
-	if err != nil {
-		f.t.Fatalf("%v", err)
-	}
-	return strings.TrimSpace(out)
-}
-
-// Exec runs a program of firewalld's tree.
-func (f *Firewalld) Exec(name string, args ...string) (string, error) {
-	return capture(f.sandbox.command(name, args...), name, args)
+	return f.Run("firewall-cmd", args...)
 }
 
 // ServeBus shows the system bus at another path, where programs look for it
@@ -133,7 +161,4 @@ func (f *Firewalld) close() {
 		f.t.Logf("firewalld's log, its end:\n%s", f.daemon.logs.tail(25))
 	}
 	f.Kill()
-	if err := f.sandbox.close(); err != nil {
-		f.t.Logf("firewalld: %v", err)
-	}
 }

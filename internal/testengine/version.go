@@ -37,6 +37,12 @@ var FirewalldVersions = map[string]string{
 	"2":   "firewalls-sid",
 }
 
+// SelectedFirewalld lists the versions of firewalld that tests run: those in
+// MCPNET_FIREWALLD, separated by commas, or the one of the oldest Debian.
+func SelectedFirewalld() []string {
+	return strings.Split(orElse(os.Getenv("MCPNET_FIREWALLD"), "1.3"), ",")
+}
+
 // Selected lists the versions of Docker that tests run: those in MCPNET_ENGINES,
 // separated by commas, or the two whose trees need no compiler.
 func Selected() []string {
