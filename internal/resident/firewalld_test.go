@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/report"
+	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/testengine"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
@@ -83,28 +84,31 @@ func newZoned(t *testing.T, version string) *zoned {
 	h.Open()
 	h.finds(report.CodeFirewalld)
 	h.pending("make zone mcpnet", "put uplink mcp-secure into zone mcpnet")
-	h.watch()
+	h.stop = watch(t, h.Front)
 	testhost.Within(t, 10*time.Second, "egress with a zone that firewalld has to take up", h.egress)
 	return h
 }
 
-// watch repairs what goes missing until stop is called.
-func (h *zoned) watch() {
-	ctx, cancel := context.WithCancel(h.T.Context())
+// watch repairs what goes missing until stop is called, or the test ends.
+func watch(t *testing.T, front *resident.Front) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	front := h.Front
 	go func() {
 		defer close(done)
 		front.Watch(ctx)
 	}()
-	h.stop = func() { cancel(); <-done }
-	h.T.Cleanup(h.stop)
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
 }
 
-func (h *zoned) egress() bool {
-	_, err := testhost.DialFor(h.gateway, "198.51.100.2/443", 50*time.Millisecond)
+// egress tells whether a gateway opens a connection to the internet now.
+func egress(gateway *testnet.NS) bool {
+	_, err := testhost.DialFor(gateway, "198.51.100.2/443", 50*time.Millisecond)
 	return err == nil
 }
+
+func (h *zoned) egress() bool { return egress(h.gateway) }
 
 // finds fails unless the findings have exactly these codes.
 func (h *zoned) finds(codes ...report.Code) report.Status {

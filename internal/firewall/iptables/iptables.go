@@ -129,14 +129,14 @@ func (f *Firewall) Ensure(ctx context.Context, n Network) error {
 	})
 }
 
-// Missing reports whether a chain or a jump of a network is gone, or rules of a chain.
+// Missing reports whether a chain or a jump of a network is gone or not in its place, or rules of a chain.
 func (f *Firewall) Missing(n Network) (missing bool, err error) {
 	s, err := f.save(context.Background(), goiptables.ProtocolIPv4)
 	if err != nil {
 		return false, err
 	}
 	for _, j := range jumps(s, n) {
-		if !s.has(j.table, j.chain, j.rule()) || len(s[j.table][j.target]) < j.rules {
+		if !j.holds(s) || len(s[j.table][j.target]) < j.rules {
 			return true, nil
 		}
 	}

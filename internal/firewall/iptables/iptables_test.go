@@ -137,12 +137,20 @@ func TestLast(t *testing.T) {
 			t.Errorf("the jump to %s is not the last rule:\n%s", chain, rules)
 		}
 	}
-	// A rule that comes later stands behind it; the jump stays where it is.
+	// A rule that comes later is asked first, too. The order of what masquerades opens nothing.
 	h.run("-A", "FORWARD", "-s", "192.0.2.2", "-j", "DROP")
-	later := h.saved()
+	h.run("-t", "nat", "-A", "POSTROUTING", "-s", "192.0.3.0/24", "-j", "MASQUERADE")
+	nat := h.run("-t", "nat", "-S")
+	if !h.missing(f, n) {
+		t.Error("a jump before a foreign rule is where it belongs")
+	}
 	check(t, f.Ensure(t.Context(), n))
-	if diff := cmp.Diff(later, h.saved()); diff != "" || h.missing(f, n) {
-		t.Errorf("changed, or missing:\n%s", diff)
+	want := "-A FORWARD -s 192.0.2.1/32 -j DROP\n-A FORWARD -s 192.0.2.2/32 -j DROP\n-A FORWARD -j DOCKER-MCP"
+	if got := h.run("-S", "FORWARD"); !strings.HasSuffix(strings.TrimSpace(got), want) || h.missing(f, n) {
+		t.Errorf("missing, or another order:\n%s", got)
+	}
+	if diff := cmp.Diff(nat, h.run("-t", "nat", "-S")); diff != "" {
+		t.Errorf("table nat changed:\n%s", diff)
 	}
 }
 

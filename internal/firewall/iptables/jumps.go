@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/firewall"
@@ -10,11 +11,19 @@ import (
 // jump is a rule that leads to a chain of ours, in a chain that is not a network's own.
 type jump struct {
 	table, chain, target string
-	rules                int // the fewest that the target has
+	rules                int  // the fewest that the target has
+	last                 bool // it stands behind every other rule of its chain
 }
 
 // rule is as iptables-save prints it.
 func (j jump) rule() string { return "-j " + j.target }
+
+// holds reports whether the jump is where it belongs. Other programs append rules of their own later.
+func (j jump) holds(s snapshot) bool {
+	rules := s[j.table][j.chain]
+	at := slices.Index(rules, j.rule())
+	return at >= 0 && (!j.last || at == len(rules)-1)
+}
 
 // jumps are those that lead to a network's chains, outermost last. The parents are the kernel's own chains, and the
 // jump is the last of their rules: whatever another rule decides is decided.
@@ -24,8 +33,9 @@ func jumps(s snapshot, n Network) (out []jump) {
 		for _, c := range n.Host.Chains {
 			if c.Hook == h {
 				target := p.prefix + n.Uplink
-				out = append(out, jump{p.table, p.dispatch, target, strings.Count(n.text(s), "-A "+target+" ")},
-					jump{table: p.table, chain: p.parent, target: p.dispatch})
+				rules := strings.Count(n.text(s), "-A "+target+" ")
+				out = append(out, jump{table: p.table, chain: p.dispatch, target: target, rules: rules},
+					jump{table: p.table, chain: p.parent, target: p.dispatch, last: h == firewall.HookForward})
 			}
 		}
 	}
@@ -44,9 +54,10 @@ func jumpsText(s snapshot, wanted []jump) string {
 			lines = deleteRules(s, table, dockerUser, "-j "+forwardChain)
 		}
 		for _, j := range wanted {
-			if j.table != table || s.has(table, j.chain, j.rule()) {
+			if j.table != table || j.holds(s) {
 				continue
 			}
+			lines = append(lines, deleteRules(s, table, j.chain, j.rule())...)
 			// A chain that is declared anew loses its rules; -N fails instead if somebody else has made it meanwhile.
 			if !kernelChain(j.chain) && !s.hasChain(table, j.chain) && !made[j.chain] {
 				lines, made[j.chain] = append(lines, "-N "+j.chain), true

@@ -1,9 +1,6 @@
 package iptables
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // snapshot is the rules of one family as iptables-save prints them: by table and chain, without "-A" and the chain's
 // name. A chain without rules is there and empty.
@@ -33,8 +30,4 @@ func parseSnapshot(saved string) snapshot {
 func (s snapshot) hasChain(table, chain string) bool {
 	_, ok := s[table][chain]
 	return ok
-}
-
-func (s snapshot) has(table, chain, rule string) bool {
-	return slices.Contains(s[table][chain], rule)
 }

@@ -1,0 +1,75 @@
+package resident_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testhost"
+	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/internal/topology"
+)
+
+// managed is a host with the real firewalls of Debian, and a network with a server, a gateway and a connection between
+// the two, which somebody watches.
+type managed struct {
+	*testhost.Docker
+	firewalls       *testengine.Firewalls
+	server, gateway *testnet.NS
+	stream          *testhost.Stream
+}
+
+func newManaged(t *testing.T) *managed {
+	t.Helper()
+	h := &managed{Docker: testhost.NewDocker(t)}
+	h.firewalls = testengine.OpenFirewalls(t, testengine.SelectedFirewalld()[0], h.World.Host.Path())
+	h.Network(testhost.OneGateway)
+	h.server = h.Container("s", "172.20.240.1", topology.RoleServer)
+	h.gateway = h.Container("g", "172.20.0.100", topology.RoleGateway)
+	serve(t, h.World.Internet, 443)
+	serve(t, h.World.Host, 22)
+	h.stream = testhost.OpenStream(t, h.server, h.gateway, "172.20.0.100:8080")
+	watch(t, h.Front)
+	return h
+}
+
+// survives does something to the host's firewall: what holds a moment later has to be whole.
+func (h *managed) survives(fault string, do func()) {
+	h.T.Helper()
+	do()
+	took := testhost.Within(h.T, 20*time.Second, fault+": egress", func() bool { return egress(h.gateway) })
+	h.T.Logf("%s: egress back %v after it", fault, took.Round(time.Millisecond))
+	h.holds(fault)
+}
+
+// holds fails unless servers are as ever, and gateways reach nothing of the host.
+func (h *managed) holds(fault string) {
+	h.T.Helper()
+	h.stream.Moves(time.Second)
+	h.Reaches(h.server, "172.20.0.100/22", false)
+	testhost.Unreachable(h.T, h.server, "198.51.100.2/443")
+	if _, err := testhost.DialFor(h.gateway, "198.51.100.1/22", time.Second); err == nil {
+		h.T.Errorf("%s: the gateway reaches the host", fault)
+	}
+}
+
+// TestUFW: a real ufw, which drops what the host forwards, comes, is loaded anew and goes. What an administrator denies
+// with it is denied to gateways, too.
+func TestUFW(t *testing.T) {
+	h := newManaged(t)
+	h.survives("ufw enable", func() { h.firewalls.Run("ufw", "--force", "enable") })
+	if rules := h.World.Host.Run("iptables-save"); !strings.Contains(rules, ":FORWARD DROP") {
+		t.Fatalf("ufw does not filter:\n%s", rules)
+	}
+	h.firewalls.Run("ufw", "route", "deny", "out", "on", testnet.Uplink)
+	testhost.Within(t, noticed, "ufw's rule is asked first", func() bool { return !egress(h.gateway) })
+	h.holds("ufw route deny")
+	h.survives("ufw route delete", func() { h.firewalls.Run("ufw", "route", "delete", "deny", "out", "on", testnet.Uplink) })
+	h.survives("ufw reload", func() { h.firewalls.Run("ufw", "reload") })
+	h.survives("ufw disable", func() { h.firewalls.Run("ufw", "disable") })
+	h.stream.Finish()
+}
+
+// noticed is how long mcpnet may need after a change, on a machine that does much else.
+const noticed = 3 * time.Second
