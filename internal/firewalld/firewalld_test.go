@@ -94,7 +94,7 @@ func ends(t *testing.T, daemon *testengine.Firewalld, told *atomic.Int64) {
 		t.Errorf("firewalld has ended: %v", err)
 	}
 	before := told.Load()
-	daemon.Start()
+	daemon.Restart()
 	testhost.Within(t, time.Second, "a start is told", func() bool { return told.Load() > before })
 }
 

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,9 +12,9 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// Watch calls changed when a link of ours other than a wire went away or down, or when an IPv4 address came or went.
-// A wire goes with its container, whose engine says so. It returns when the context ends or the kernel's stream
-// breaks.
+// Watch calls changed when a link of ours other than a wire went away or down, when an IPv4 address came or went, or a
+// route of an uplink went. A wire goes with its container, whose engine says so. It returns when the context ends or
+// the kernel's stream breaks.
 func (l *Links) Watch(ctx context.Context, changed func()) error {
 	done := make(chan struct{})
 	defer close(done)
@@ -27,26 +28,36 @@ func (l *Links) Watch(ctx context.Context, changed func()) error {
 	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{Namespace: &in, ErrorCallback: broken}); err != nil {
 		return fmt.Errorf("watch addresses: %w", err)
 	}
+	routes := make(chan netlink.RouteUpdate, 64)
+	if err := netlink.RouteSubscribeWithOptions(routes, done, netlink.RouteSubscribeOptions{Namespace: &in, ErrorCallback: broken}); err != nil {
+		return fmt.Errorf("watch routes: %w", err)
+	}
 	for {
+		var tell, ok bool
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case update, ok := <-links:
-			if !ok {
-				return fmt.Errorf("watch links: the kernel's stream broke")
-			}
-			if lost(update) {
-				changed()
-			}
-		case update, ok := <-addrs:
-			if !ok {
-				return fmt.Errorf("watch addresses: the kernel's stream broke")
-			}
-			if update.LinkAddress.IP.To4() != nil {
-				changed()
-			}
+		case update, open := <-links:
+			ok, tell = open, open && lost(update)
+		case update, open := <-addrs:
+			ok, tell = open, update.LinkAddress.IP.To4() != nil
+		case update, open := <-routes:
+			ok, tell = open, lostRoute(update)
+		}
+		if !ok {
+			return errBroken
+		}
+		if tell {
+			changed()
 		}
 	}
+}
+
+var errBroken = errors.New("watch links, addresses and routes: the kernel's stream broke")
+
+// lostRoute tells the end of a route over an uplink.
+func lostRoute(u netlink.RouteUpdate) bool {
+	return u.Type == unix.RTM_DELROUTE && u.Gw.Equal(NextHop.AsSlice())
 }
 
 func lost(u netlink.LinkUpdate) bool {

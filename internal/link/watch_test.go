@@ -40,7 +40,16 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%s is reported", command)
 		}
 	}
-	for _, command := range []string{"link set mcp-secure down", "addr add 192.0.2.9/24 dev mcp-router",
+	s.Run("ip", "addr", "add", "192.0.2.1/24", "dev", topology.Router)
+	for _, route := range []string{"172.22.0.0/16 via 169.254.1.1 dev mcp-router onlink", "172.21.0.0/16 via 192.0.2.2"} {
+		s.Run("ip", append([]string{"route", "add"}, strings.Fields(route)...)...)
+	}
+	drain(seen)
+	s.Run("ip", "route", "del", "172.21.0.0/16")
+	if told(seen, 100*time.Millisecond) {
+		t.Error("somebody's route is reported")
+	}
+	for _, command := range []string{"route del 172.22.0.0/16", "link set mcp-secure down", "addr add 192.0.2.9/24 dev mcp-router",
 		"addr flush dev mcp-router", "link set mcp-rport down", "link del mcp-router",
 		"link del mcp-secure"} {
 		drain(seen)

@@ -37,14 +37,11 @@ func testFirewalld(t *testing.T, version string) {
 	// out of a zone until a reload.
 	h.survives("kill and start", func() {
 		h.firewalld.Kill()
-		h.firewalld.Start()
+		h.firewalld.Restart()
 	})
 	h.survives("reload", func() { h.firewalld.Cmd("--reload") })
 	h.survives("complete reload", func() { h.firewalld.Cmd("--complete-reload") })
-	h.survives("restart", func() {
-		h.firewalld.Stop()
-		h.firewalld.Start()
-	})
+	h.survives("restart", h.firewalld.Restart)
 	h.survives("taken out of its zone", func() {
 		h.firewalld.Cmd("--zone="+topology.FirewallZone, "--remove-interface=mcp-secure")
 	})

@@ -1,10 +1,13 @@
 package resident_test
 
 import (
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/testengine"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
@@ -18,11 +21,18 @@ type managed struct {
 	firewalls       *testengine.Firewalls
 	server, gateway *testnet.NS
 	stream          *testhost.Stream
+	uplinks         atomic.Int64 // how often the uplink was made or mended
 }
 
 func newManaged(t *testing.T) *managed {
 	t.Helper()
-	h := &managed{Docker: testhost.NewDocker(t)}
+	h := &managed{Docker: &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: t.TempDir()}}
+	h.OnStep = func(s plan.Step) {
+		if _, is := s.Action.(plan.EnsureUplink); is {
+			h.uplinks.Add(1)
+		}
+	}
+	h.Open()
 	h.firewalls = testengine.OpenFirewalls(t, testengine.SelectedFirewalld()[0], h.World.Host.Path())
 	h.Network(testhost.OneGateway)
 	h.server = h.Container("s", "172.20.240.1", topology.RoleServer)
@@ -73,3 +83,51 @@ func TestUFW(t *testing.T) {
 
 // noticed is how long mcpnet may need after a change, on a machine that does much else.
 const noticed = 3 * time.Second
+
+// TestNetworkd: a systemd-networkd that is told to take every link takes the uplink, and removes what it did not set
+// itself when it is told to do it again. The gateway keeps its egress.
+func TestNetworkd(t *testing.T) {
+	h := newManaged(t)
+	h.firewalls.StartBus()
+	h.firewalls.Run("sh", "-c", `mkdir -p /run/systemd/network; printf '[Match]\nName=*\n[Network]\nDHCP=yes\n' > /run/systemd/network/90-all.network
+mount -o remount,ro /sys # there is no udev`)
+	taken := func() error {
+		links, err := h.firewalls.Exec("networkctl", "status", "mcp-secure")
+		if err == nil && !strings.Contains(links, "90-all.network") {
+			err = errors.New(links)
+		}
+		return err
+	}
+	h.survives("networkd", func() { h.firewalls.Start(taken, "/lib/systemd/systemd-networkd") })
+	before := h.uplinks.Load()
+	h.firewalls.Run("networkctl", "reconfigure", "mcp-secure")
+	h.survives("networkd takes the uplink again", func() {
+		testhost.Within(t, noticed, "the route that networkd removes is back", func() bool { return h.uplinks.Load() >= before+2 })
+	})
+	h.stream.Finish()
+}
+
+// TestNFTablesService: Debian's nftables.service is started anew, which flushes everything and loads a file. Where the
+// file drops what the host forwards, a gateway has no egress until the file lets its uplink pass: no acceptance of
+// mcpnet's overrides it. Servers notice nothing.
+func TestNFTablesService(t *testing.T) {
+	h := newManaged(t)
+	restart := func() {
+		h.firewalls.Run("nft", "flush", "ruleset")
+		h.firewalls.Run("nft", "-f", "/etc/nftables.conf")
+	}
+	h.survives("nftables.service", restart)
+	h.firewalls.Run("sed", "-i", "s/hook forward priority filter;/& policy drop;/", "/etc/nftables.conf")
+	restart()
+	h.Check(h.Front.Inspect(t.Context()))
+	h.holds("nftables.service, which drops")
+	if egress(h.gateway) {
+		t.Error("egress in spite of a file that drops what is forwarded")
+	}
+	h.survives("a rule for the uplink", func() {
+		for _, rule := range []string{"iifname mcp-secure accept", "oifname mcp-secure ct state established,related accept"} {
+			h.firewalls.Run("sh", "-c", "nft add rule inet filter forward "+rule)
+		}
+	})
+	h.stream.Finish()
+}

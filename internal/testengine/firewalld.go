@@ -56,6 +56,23 @@ func (f *Firewalls) Run(name string, args ...string) string {
 	return strings.TrimSpace(out)
 }
 
+// Start starts a program of the tree that stays, and waits until it is ready.
+func (f *Firewalls) Start(ready func() error, name string, args ...string) {
+	f.t.Helper()
+	d := &daemon{name: name}
+	err := d.run(f.sandbox.command(name, args...), func(context.Context) error { return ready() })
+	if err != nil {
+		f.t.Fatalf("%v", err)
+	}
+}
+
+// StartBus starts a system bus.
+func (f *Firewalls) StartBus() {
+	f.t.Helper()
+	ready := func() error { return dialed(f.Path(systemBus)) }
+	f.Start(ready, "dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog")
+}
+
 // Path is where the machine finds a file of the tree.
 func (f *Firewalls) Path(inside string) string { return f.sandbox.path(inside) }
 
@@ -63,20 +80,17 @@ func (f *Firewalls) Path(inside string) string { return f.sandbox.path(inside) }
 // configuration of its own.
 type Firewalld struct {
 	*Firewalls
-	bus, daemon daemon
+	daemon daemon
 }
 
 // StartFirewalld runs one in a network namespace, by its path, and waits until
 // it answers. It ends with the test.
 func StartFirewalld(t T, version, netNS string) *Firewalld {
 	t.Helper()
-	f := &Firewalld{OpenFirewalls(t, version, netNS), daemon{name: "dbus-daemon"}, daemon{name: "firewalld"}}
+	f := &Firewalld{OpenFirewalls(t, version, netNS), daemon{name: "firewalld"}}
 	t.Cleanup(f.close)
-	bus := f.sandbox.command("dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog")
-	if err := f.bus.run(bus, func(context.Context) error { return dialed(f.socket()) }); err != nil {
-		t.Fatalf("system bus: %v", err)
-	}
-	f.Start()
+	f.StartBus()
+	f.Restart()
 	return f
 }
 
@@ -88,14 +102,13 @@ func dialed(socket string) error {
 	return err
 }
 
-func (f *Firewalld) socket() string { return f.sandbox.path(systemBus) }
-
 // Bus is the address of the system bus, on the machine.
-func (f *Firewalld) Bus() string { return "unix:path=" + f.socket() }
+func (f *Firewalld) Bus() string { return "unix:path=" + f.Path(systemBus) }
 
-// Start starts firewalld and waits until it answers.
-func (f *Firewalld) Start() {
+// Restart is Stop, unless firewalld has ended already, and a new start.
+func (f *Firewalld) Restart() {
 	f.t.Helper()
+	f.Stop()
 	cmd := f.sandbox.command("firewalld", "--nofork", "--nopid")
 	answers := func(context.Context) error {
 		_, err := f.Exec("firewall-cmd", "--state")
@@ -144,7 +157,7 @@ func (f *Firewalld) ServeBus(path string) {
 // relay carries what a client of the bus says. The bus takes both for root.
 func (f *Firewalld) relay(client net.Conn) {
 	defer client.Close()
-	bus, err := net.Dial("unix", f.socket())
+	bus, err := net.Dial("unix", f.Path(systemBus))
 	if err != nil {
 		return
 	}

@@ -70,7 +70,7 @@ var faultsOfHost = []hostFault{
 	{name: "ip6tables -F", line: "ip6tables -F"},
 	{name: "uplink deleted", line: "ip link del mcp-secure"},
 	{name: "uplink down", line: "ip link set mcp-secure down"},
-	{name: "route deleted", line: "ip route del 172.20.0.0/16 dev mcp-secure", silent: true},
+	{name: "route deleted", line: "ip route del 172.20.0.0/16 dev mcp-secure"},
 	{name: "ip_forward=0", line: "sysctl -qw net.ipv4.ip_forward=0", silent: true},
 	{name: "firewalld reload", line: firewalldReload, docker: true},
 	{name: "nft flush ruleset", line: "nft flush ruleset", docker: true},
