@@ -84,27 +84,36 @@ func TestUFW(t *testing.T) {
 // noticed is how long mcpnet may need after a change, on a machine that does much else.
 const noticed = 3 * time.Second
 
-// TestNetworkd: a systemd-networkd that is told to take every link takes the uplink, and removes what it did not set
-// itself when it is told to do it again. The gateway keeps its egress.
+// TestNetworkd: a systemd-networkd that is told to take every link takes the uplink, too, and removes the route that it
+// did not set itself when it does so again. The gateway keeps its egress. The file that the pages show keeps it off.
 func TestNetworkd(t *testing.T) {
 	h := newManaged(t)
 	h.firewalls.StartBus()
-	h.firewalls.Run("sh", "-c", `mkdir -p /run/systemd/network; printf '[Match]\nName=*\n[Network]\nDHCP=yes\n' > /run/systemd/network/90-all.network
+	h.firewalls.Run("sh", "-c", `mkdir -p /run/systemd; printf '[Match]\nName=*\n[Network]\nDHCP=yes\n' > /etc/systemd/network/90-all.network
 mount -o remount,ro /sys # there is no udev`)
-	taken := func() error {
-		links, err := h.firewalls.Exec("networkctl", "status", "mcp-secure")
-		if err == nil && !strings.Contains(links, "90-all.network") {
-			err = errors.New(links)
-		}
-		return err
-	}
-	h.survives("networkd", func() { h.firewalls.Start(taken, "/lib/systemd/systemd-networkd") })
+	h.survives("networkd", func() { h.firewalls.Start(h.networkd("90-all.network"), "/lib/systemd/systemd-networkd") })
 	before := h.uplinks.Load()
 	h.firewalls.Run("networkctl", "reconfigure", "mcp-secure")
 	h.survives("networkd takes the uplink again", func() {
 		testhost.Within(t, noticed, "the route that networkd removes is back", func() bool { return h.uplinks.Load() >= before+2 })
 	})
+	h.firewalls.Run("sh", "-c", `printf '[Match]\nName=mcp-secure\n[Link]\nUnmanaged=yes\n' > /etc/systemd/network/05-mcpnet.network
+networkctl reload`)
+	h.survives("networkd leaves the uplink alone", func() {
+		testhost.Within(t, noticed, "unmanaged", func() bool { return h.networkd("unmanaged")() == nil })
+	})
 	h.stream.Finish()
+}
+
+// networkd wants networkd's state of the uplink to say something.
+func (h *managed) networkd(says string) func() error {
+	return func() error {
+		state, err := h.firewalls.Exec("networkctl", "status", "mcp-secure")
+		if err == nil && !strings.Contains(state, says) {
+			err = errors.New(state)
+		}
+		return err
+	}
 }
 
 // TestNFTablesService: Debian's nftables.service is started anew, which flushes everything and loads a file. Where the
