@@ -97,7 +97,7 @@ mount -o remount,ro /sys # there is no udev`)
 	h.survives("networkd takes the uplink again", func() {
 		testhost.Within(t, noticed, "the route that networkd removes is back", func() bool { return h.uplinks.Load() >= before+2 })
 	})
-	h.firewalls.Run("sh", "-c", `printf '[Match]\nName=mcp-secure\n[Link]\nUnmanaged=yes\n' > /etc/systemd/network/05-mcpnet.network
+	h.firewalls.Run("sh", "-c", `printf '[Match]\nName=mcp-secure\n[Link]\nUnmanaged=yes\n' > /etc/systemd/network/05-mcp-secure.network
 networkctl reload`)
 	h.survives("networkd leaves the uplink alone", func() {
 		testhost.Within(t, noticed, "unmanaged", func() bool { return h.networkd("unmanaged")() == nil })
