@@ -76,7 +76,7 @@ func (c *Core) OpenFirewalld(ctx context.Context, networks ...topology.Network) 
 	for _, s := range steps {
 		c.log.Info("firewalld", "step", s.Action.String())
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		c.log.Warn("firewalld may refuse what gateways send beyond their networks", "error", err)
 	}
 }
@@ -109,11 +109,12 @@ func (w *watch) firewalld(ctx context.Context, changed wake) {
 		case <-tick.C:
 		}
 		networks, err := w.repairer.Networks(ctx)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			w.core.log.Warn("watch", "error", err)
-			continue
 		}
-		w.core.OpenFirewalld(ctx, networks...)
+		if err == nil {
+			w.core.OpenFirewalld(ctx, networks...)
+		}
 	}
 }
 

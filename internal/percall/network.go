@@ -101,9 +101,7 @@ func (f *Front) putInForce(ctx context.Context, n plan.Network) error {
 	if err != nil {
 		return fmt.Errorf("network %s: %w", n.DisplayName(), err)
 	}
-	if n.HasUplink() {
-		f.core.OpenFirewalld(ctx, n.Network)
-	}
+	f.core.OpenFirewalld(ctx, n.Network) // an uplink that is gone leaves its zone
 	return nil
 }
 

@@ -67,6 +67,7 @@ func (h *managed) holds(fault string) {
 // TestUFW: a real ufw, which drops what the host forwards, comes, is loaded anew and goes. What an administrator denies
 // with it is denied to gateways, too.
 func TestUFW(t *testing.T) {
+	t.Parallel()
 	h := newManaged(t)
 	h.survives("ufw enable", func() { h.firewalls.Run("ufw", "--force", "enable") })
 	if rules := h.World.Host.Run("iptables-save"); !strings.Contains(rules, ":FORWARD DROP") {
@@ -90,6 +91,7 @@ const noticed = 3 * time.Second
 // TestNetworkd: a systemd-networkd that is told to take every link takes the uplink, too, and removes the route that it
 // did not set itself when it does so again. The gateway keeps its egress. The file that the pages show keeps it off.
 func TestNetworkd(t *testing.T) {
+	t.Parallel()
 	h := newManaged(t)
 	h.firewalls.StartBus()
 	h.firewalls.Run("sh", "-c", `mkdir -p /run/systemd; printf '[Match]\nName=*\n[Network]\nDHCP=yes\n' > /etc/systemd/network/90-all.network
@@ -123,6 +125,7 @@ func (h *managed) networkd(says string) func() error {
 // file drops what the host forwards, a gateway has no egress until the file lets its uplink pass: no acceptance of
 // mcpnet's overrides it. Servers notice nothing.
 func TestNFTablesService(t *testing.T) {
+	t.Parallel()
 	h := newManaged(t)
 	restart := func() {
 		h.firewalls.Run("nft", "flush", "ruleset")
