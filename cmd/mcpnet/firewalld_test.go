@@ -18,8 +18,9 @@ func TestStatusOfFirewalld(t *testing.T) {
 		code int
 		says []string
 	}{
-		joined:  {exitOK, []string{"in force; firewalld runs; iptables (nft)", "uplink mcp-secure in firewalld's zone mcpnet"}},
-		refuses: {exitDrift, []string{"failure", "network mcp-secure: uplink mcp-secure is in no zone that forwards"}},
+		joined: {exitOK, []string{"in force; firewalld runs; iptables (nft)",
+			"uplink mcp-secure in firewalld's zone mcpnet"}},
+		refuses: {exitDrift, []string{"failure", "mcp-secure: uplink mcp-secure is in no zone that forwards"}},
 	} {
 		socket := plugin(t, http.StatusOK, map[string]string{operator.StatusPath: answer})
 		code, out, complaints := mcpnet("status", "--socket", socket)

@@ -172,11 +172,13 @@ func zoneFindings(f *plan.Firewalld, networks []plan.Network) (found []report.Fi
 		switch {
 		case f.IsForeign(n.Uplink()):
 			finding.Code, finding.Severity = report.CodeForeignZone, report.Info
-			finding.Meaning = fmt.Sprintf("uplink %s is in firewalld's zone %s, not in %s: what gateways send beyond the network passes as far as that zone lets it",
+			finding.Meaning = fmt.Sprintf("uplink %s is in firewalld's zone %s, not in %s: "+
+				"what gateways send beyond the network passes as far as that zone lets it",
 				n.Uplink(), f.Zones[n.Uplink()], topology.FirewallZone)
 		case !f.Prepared || f.Zones[n.Uplink()] == "":
 			finding.Code, finding.Severity = report.CodeFirewalld, report.Failure
-			finding.Meaning = fmt.Sprintf("firewalld refuses what gateways send beyond the network: uplink %s is in no zone that forwards", n.Uplink())
+			finding.Meaning = fmt.Sprintf("firewalld refuses what gateways send beyond the network: "+
+				"uplink %s is in no zone that forwards", n.Uplink())
 			finding.Remedy = "mcpnet's resident process puts it into one by itself, or says in its log why it cannot"
 		default:
 			continue

@@ -25,7 +25,8 @@ func check(t testing.TB, err error) {
 // TestNoBus: a host without a system bus has no firewalld. Something that is no bus is an error.
 func TestNoBus(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := firewalld.Open(t.Context(), "unix:path="+filepath.Join(dir, "bus")); !errors.Is(err, firewalld.ErrAbsent) {
+	none := "unix:path=" + filepath.Join(dir, "bus")
+	if _, err := firewalld.Open(t.Context(), none); !errors.Is(err, firewalld.ErrAbsent) {
 		t.Errorf("no bus: %v", err)
 	}
 	for _, bus := range []string{"unix:path=" + dir, "nonsense"} {

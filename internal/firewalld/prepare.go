@@ -3,6 +3,7 @@ package firewalld
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/godbus/dbus/v5"
@@ -74,7 +75,7 @@ func (f *Firewall) reload(ctx context.Context) error {
 	}
 	s, err := f.State(ctx)
 	if err == nil && !s.Prepared {
-		err = errors.New("firewalld: zone " + topology.FirewallZone + " and policy " + policy + " are not in force after a reload")
+		err = fmt.Errorf("firewalld: zone %s and policy %s are not in force after a reload", topology.FirewallZone, policy)
 	}
 	return err
 }

@@ -22,7 +22,8 @@ func Watch(ctx context.Context, bus string, changed func()) error {
 	signals := make(chan *dbus.Signal, 64)
 	conn.Signal(signals)
 	for _, match := range [][]dbus.MatchOption{
-		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, service)},
+		{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"),
+			dbus.WithMatchArg(0, service)},
 		{dbus.WithMatchSender(service)},
 	} {
 		if err := conn.AddMatchSignalContext(ctx, match...); err != nil {

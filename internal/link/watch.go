@@ -21,15 +21,18 @@ func (l *Links) Watch(ctx context.Context, changed func()) error {
 	in := socketsOf(l.ns)
 	broken := func(error) {} // the library closes the channel then
 	links := make(chan netlink.LinkUpdate, 64)
-	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{Namespace: &in, ErrorCallback: broken}); err != nil {
+	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{
+		Namespace: &in, ErrorCallback: broken}); err != nil {
 		return fmt.Errorf("watch links: %w", err)
 	}
 	addrs := make(chan netlink.AddrUpdate, 64)
-	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{Namespace: &in, ErrorCallback: broken}); err != nil {
+	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{
+		Namespace: &in, ErrorCallback: broken}); err != nil {
 		return fmt.Errorf("watch addresses: %w", err)
 	}
 	routes := make(chan netlink.RouteUpdate, 64)
-	if err := netlink.RouteSubscribeWithOptions(routes, done, netlink.RouteSubscribeOptions{Namespace: &in, ErrorCallback: broken}); err != nil {
+	if err := netlink.RouteSubscribeWithOptions(routes, done, netlink.RouteSubscribeOptions{
+		Namespace: &in, ErrorCallback: broken}); err != nil {
 		return fmt.Errorf("watch routes: %w", err)
 	}
 	for {

@@ -200,7 +200,7 @@ func (s EnsureIPTables) String() string {
 	return fmt.Sprintf("load iptables rules of uplink %s", s.Uplink)
 }
 func (PrepareFirewalld) String() string {
-	return fmt.Sprintf("firewalld: make zone %s, from which the host forwards and where it opens nothing of its own; reload",
+	return fmt.Sprintf("firewalld: make zone %s, from which the host forwards and to which it opens nothing; reload",
 		topology.FirewallZone)
 }
 func (s JoinZone) String() string {

@@ -52,28 +52,20 @@ func testFirewalld(t *testing.T, version string) {
 	h.goes()
 }
 
-// zoned is a host with a real firewalld, and a network with a server, a gateway and a connection between the two.
+// zoned is a host with a real firewalld.
 type zoned struct {
-	*testhost.Docker
-	firewalld       *testengine.Firewalld
-	server, gateway *testnet.NS
-	stream          *testhost.Stream
-	stop            func()
+	*managed
+	firewalld *testengine.Firewalld
+	stop      func()
 }
 
 // newZoned shows first that without mcpnet's zone the gateway has no egress, and that status says so.
 func newZoned(t *testing.T, version string) *zoned {
 	t.Helper()
-	h := &zoned{Docker: &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: t.TempDir()}}
-	h.firewalld = testengine.StartFirewalld(t, version, h.World.Host.Path())
-	h.Bus = "unix:path=" + h.Dir + "/bus" // as a process that does not see the host's files
-	h.Open()
-	h.Network(testhost.OneGateway)
-	h.server = h.Container("s", "172.20.240.1", topology.RoleServer)
-	h.gateway = h.Container("g", "172.20.0.100", topology.RoleGateway)
-	serve(t, h.World.Internet, 443)
-	serve(t, h.World.Host, 22)
-	h.stream = testhost.OpenStream(t, h.server, h.gateway, "172.20.0.100:8080")
+	dir := t.TempDir()
+	on := &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: dir, Bus: "unix:path=" + dir + "/bus"} // sees no bus
+	daemon := testengine.StartFirewalld(t, version, on.World.Host.Path())
+	h := &zoned{managed: furnish(t, on), firewalld: daemon}
 	if h.egress() {
 		t.Fatal("firewalld lets a gateway's egress pass without mcpnet's zone: the test would show nothing")
 	}
@@ -172,7 +164,7 @@ func (h *zoned) inode() uint64 {
 	return inode
 }
 
-// opensNothing: a host behind another interface of the zone reaches no service of the host, and in zone trusted it does.
+// opensNothing: a host behind another interface of the zone reaches no service of the host. In zone trusted it does.
 func (h *zoned) opensNothing() {
 	h.T.Helper()
 	other := testnet.New(h.T, "other")
@@ -213,7 +205,8 @@ func (h *zoned) heedsZone() {
 func (h *zoned) heedsPolicy() {
 	h.T.Helper()
 	h.firewalld.Cmd("--permanent", "--new-policy=closed")
-	for _, setting := range []string{"--add-ingress-zone=" + topology.FirewallZone, "--add-egress-zone=ANY", "--set-target=REJECT"} {
+	for _, setting := range []string{"--add-ingress-zone=" + topology.FirewallZone, "--add-egress-zone=ANY",
+		"--set-target=REJECT"} {
 		h.firewalld.Cmd("--permanent", "--policy=closed", setting)
 	}
 	h.firewalld.Cmd("--reload")

@@ -14,32 +14,40 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// managed is a host with the real firewalls of Debian, and a network with a server, a gateway and a connection between
-// the two, which somebody watches.
+// managed is a host with a network, and on it a server, a gateway and a connection between the two, beside something
+// that manages the host's network.
 type managed struct {
 	*testhost.Docker
-	firewalls       *testengine.Firewalls
+	firewalls       *testengine.Firewalls // nil where the test has another
 	server, gateway *testnet.NS
 	stream          *testhost.Stream
 	uplinks         atomic.Int64 // how often the uplink was made or mended
 }
 
-func newManaged(t *testing.T) *managed {
+// furnish makes the network on a host that is there.
+func furnish(t *testing.T, on *testhost.Docker) *managed {
 	t.Helper()
-	h := &managed{Docker: &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: t.TempDir()}}
+	h := &managed{Docker: on}
 	h.OnStep = func(s plan.Step) {
 		if _, is := s.Action.(plan.EnsureUplink); is {
 			h.uplinks.Add(1)
 		}
 	}
 	h.Open()
-	h.firewalls = testengine.OpenFirewalls(t, testengine.SelectedFirewalld()[0], h.World.Host.Path())
 	h.Network(testhost.OneGateway)
 	h.server = h.Container("s", "172.20.240.1", topology.RoleServer)
 	h.gateway = h.Container("g", "172.20.0.100", topology.RoleGateway)
 	serve(t, h.World.Internet, 443)
 	serve(t, h.World.Host, 22)
 	h.stream = testhost.OpenStream(t, h.server, h.gateway, "172.20.0.100:8080")
+	return h
+}
+
+// newManaged is a host with the firewalls of Debian at hand, whose network somebody watches.
+func newManaged(t *testing.T) *managed {
+	t.Helper()
+	h := furnish(t, &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: t.TempDir()})
+	h.firewalls = testengine.OpenFirewalls(t, testengine.SelectedFirewalld()[0], h.World.Host.Path())
 	watch(t, h.Front)
 	return h
 }
@@ -79,7 +87,9 @@ func TestUFW(t *testing.T) {
 	if egress(h.gateway) {
 		t.Errorf("egress in spite of ufw's rule:\n%s", h.World.Host.Run("iptables", "-S", "FORWARD"))
 	}
-	h.survives("ufw route delete", func() { h.firewalls.Run("ufw", "route", "delete", "deny", "out", "on", testnet.Uplink) })
+	h.survives("ufw route delete", func() {
+		h.firewalls.Run("ufw", "route", "delete", "deny", "out", "on", testnet.Uplink)
+	})
 	h.survives("ufw reload", func() { h.firewalls.Run("ufw", "reload") })
 	h.survives("ufw disable", func() { h.firewalls.Run("ufw", "disable") })
 	h.stream.Finish()
@@ -94,15 +104,18 @@ func TestNetworkd(t *testing.T) {
 	t.Parallel()
 	h := newManaged(t)
 	h.firewalls.StartBus()
-	h.firewalls.Run("sh", "-c", `mkdir -p /run/systemd; printf '[Match]\nName=*\n[Network]\nDHCP=yes\n' > /etc/systemd/network/90-all.network
+	h.firewalls.Run("sh", "-c", `mkdir -p /run/systemd; cd /etc/systemd/network
+printf '[Match]\nName=*\n[Network]\nDHCP=yes\n' > 90-all.network
 mount -o remount,ro /sys # there is no udev`)
 	h.survives("networkd", func() { h.firewalls.Start(h.networkd("90-all.network"), "/lib/systemd/systemd-networkd") })
 	before := h.uplinks.Load()
 	h.firewalls.Run("networkctl", "reconfigure", "mcp-secure")
 	h.survives("networkd takes the uplink again", func() {
-		testhost.Within(t, noticed, "the route that networkd removes is back", func() bool { return h.uplinks.Load() >= before+2 })
+		testhost.Within(t, noticed, "the route that networkd removes is back",
+			func() bool { return h.uplinks.Load() >= before+2 })
 	})
-	h.firewalls.Run("sh", "-c", `printf '[Match]\nName=mcp-secure\n[Link]\nUnmanaged=yes\n' > /etc/systemd/network/05-mcp-secure.network
+	h.firewalls.Run("sh", "-c", `cd /etc/systemd/network
+printf '[Match]\nName=mcp-secure\n[Link]\nUnmanaged=yes\n' > 05-mcp-secure.network
 networkctl reload`)
 	h.survives("networkd leaves the uplink alone", func() {
 		testhost.Within(t, noticed, "unmanaged", func() bool { return h.networkd("unmanaged")() == nil })

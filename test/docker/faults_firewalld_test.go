@@ -22,7 +22,8 @@ func TestFaultsFirewalld(t *testing.T) {
 			{name: "firewall-cmd --reload", do: func() { firewalld.Cmd("--reload") }, docker: true},
 			{name: "firewall-cmd --complete-reload", do: func() { firewalld.Cmd("--complete-reload") }, docker: true},
 			{name: "firewalld restarted", do: firewalld.Restart, docker: true},
-			{name: "uplink taken out of its zone", do: func() { firewalld.Cmd("--zone=mcpnet", "--remove-interface=mcp-secure") }},
+			{name: "uplink taken out of its zone",
+				do: func() { firewalld.Cmd("--zone=mcpnet", "--remove-interface=mcp-secure") }},
 		} {
 			h.survives(fault)
 		}
