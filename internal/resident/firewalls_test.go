@@ -95,8 +95,8 @@ func TestUFW(t *testing.T) {
 	h.stream.Finish()
 }
 
-// noticed is how long mcpnet may need after a change, on a machine that does much else.
-const noticed = 3 * time.Second
+// besidesOthers is how long mcpnet may need after a change, on a machine that does much else.
+const besidesOthers = 3 * time.Second
 
 // TestNetworkd: a systemd-networkd that is told to take every link takes the uplink, too, and removes the route that it
 // did not set itself when it does so again. The gateway keeps its egress. The file that the pages show keeps it off.
@@ -111,14 +111,14 @@ mount -o remount,ro /sys # there is no udev`)
 	before := h.uplinks.Load()
 	h.firewalls.Run("networkctl", "reconfigure", "mcp-secure")
 	h.survives("networkd takes the uplink again", func() {
-		testhost.Within(t, noticed, "the route that networkd removes is back",
+		testhost.Within(t, besidesOthers, "the route that networkd removes is back",
 			func() bool { return h.uplinks.Load() >= before+2 })
 	})
 	h.firewalls.Run("sh", "-c", `cd /etc/systemd/network
 printf '[Match]\nName=mcp-secure\n[Link]\nUnmanaged=yes\n' > 05-mcp-secure.network
 networkctl reload`)
 	h.survives("networkd leaves the uplink alone", func() {
-		testhost.Within(t, noticed, "unmanaged", func() bool { return h.networkd("unmanaged")() == nil })
+		testhost.Within(t, besidesOthers, "unmanaged", func() bool { return h.networkd("unmanaged")() == nil })
 	})
 	h.stream.Finish()
 }
