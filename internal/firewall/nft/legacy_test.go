@@ -3,6 +3,7 @@ package nft_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -24,14 +25,24 @@ func legacy(t *testing.T, bridge string, files ...string) string {
 	return strings.NewReplacer("mcp-secure", bridge, "mcpwdca978112ca", wire).Replace(text.String())
 }
 
+// loadLegacy loads such text. No kernel of Debian's resets connections at ingress: 82bb395 left those rules out there.
+func loadLegacy(host *testnet.NS, text string) {
+	const reset = "reject with tcp reset"
+	probe := "add table netdev p; add chain netdev p c; add rule netdev p c ip protocol tcp " + reset
+	if _, err := host.Output("nft", "-c", probe); err != nil {
+		text = regexp.MustCompile(`(?m)^add rule netdev .*`+reset+`.*$`).ReplaceAllString(text, "")
+	}
+	host.RunInput(text, "nft", "-f", "-")
+}
+
 // legacyHost is a host with the rules for all wires and those of some bridges, each with one wire.
 func legacyHost(t *testing.T, networks map[string]string) *testnet.NS {
 	t.Helper()
 	host := testnet.New(t, "host")
-	host.RunInput(legacy(t, "mcp-secure", "wires"), "nft", "-f", "-")
+	loadLegacy(host, legacy(t, "mcp-secure", "wires"))
 	for bridge, policy := range networks {
 		host.Run("ip", "link", "add", "mcpwd-"+bridge[len(bridge)-5:], "type", "bridge")
-		host.RunInput(legacy(t, bridge, policy, "guard-server"), "nft", "-f", "-")
+		loadLegacy(host, legacy(t, bridge, policy, "guard-server"))
 	}
 	return host
 }
@@ -57,7 +68,7 @@ func TestRemoveLegacyOneOfTwo(t *testing.T) {
 	host := legacyHost(t, map[string]string{"mcp-other": "network-default"})
 	before := host.Run("nft", "-s", "list", "ruleset")
 	host.Run("ip", "link", "add", "mcpwd-ecure", "type", "bridge")
-	host.RunInput(legacy(t, "mcp-secure", "network-egress-off", "guard-server"), "nft", "-f", "-")
+	loadLegacy(host, legacy(t, "mcp-secure", "network-egress-off", "guard-server"))
 	f := openNFT(t, host)
 	check(t, f.RemoveLegacy(t.Context(), "mcp-secure"))
 	if diff := cmp.Diff(before, host.Run("nft", "-s", "list", "ruleset")); diff != "" {
