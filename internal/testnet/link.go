@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -61,7 +62,21 @@ func (n *NS) give(link string, to *NS, name string) error {
 	if err != nil || link == name {
 		return err
 	}
-	return to.Handle().LinkSetName(moved, name)
+	return rename(to.Handle(), moved, name)
+}
+
+// rename takes a link down for its new name where it has to: kernels before Linux 6.2 rename no link that is up, and an
+// attacker in the namespace brings it up at once.
+func rename(h *netlink.Handle, link netlink.Link, name string) (err error) {
+	for range 100 {
+		if err = h.LinkSetName(link, name); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		if err = h.LinkSetDown(link); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // AddBridge makes a bridge with addresses and brings it up.

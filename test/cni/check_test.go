@@ -132,6 +132,7 @@ var losses = []loss{
 		l.atWires(func(ns *testnet.NS) { ns.Run("ip", "link", "del", "mcp-uplink") })
 	}},
 	{name: "the container's interface", says: "eth0", lose: func(_ *lab, m member) {
+		m.Run("ip", "link", "set", "eth0", "down") // older kernels rename no link that is up
 		m.Run("ip", "link", "set", "eth0", "name", "elsewhere")
 	}, mend: func(m member) {
 		m.Run("ip", "link", "set", "elsewhere", "name", "eth0")
