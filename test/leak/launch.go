@@ -3,6 +3,7 @@ package leak
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,9 +55,19 @@ func (s *sender) send(frame []byte) error {
 
 // sendSegmented hands over a UDP datagram with the header that tells the
 // kernel to cut it into segments, which virtual links leave to the receiver.
+// Before Linux 6.2 the kernel takes one only to be cut into fragments.
 func (s *sender) sendSegmented(frame []byte) error {
-	const needsChecksum, udpSegments = 1, 5
-	h := []byte{needsChecksum, udpSegments}
+	const udpFragments, udpSegments = 3, 5
+	err := s.sendOffloaded(frame, udpSegments)
+	if errors.Is(err, unix.EINVAL) {
+		err = s.sendOffloaded(frame, udpFragments)
+	}
+	return err
+}
+
+func (s *sender) sendOffloaded(frame []byte, how byte) error {
+	const needsChecksum = 1
+	h := []byte{needsChecksum, how}
 	for _, v := range []uint16{42, 1400, 34, 6} { // header length, segment size, checksum start and offset
 		h = binary.NativeEndian.AppendUint16(h, v)
 	}
