@@ -68,7 +68,7 @@ func EachKernel(t *testing.T, test func(*testing.T, func(firewall.Features) fire
 	for _, prefix := range []bool{true, false} {
 		t.Run(map[bool]string{true: "prefix", false: "wires"}[prefix], func(t *testing.T) {
 			if prefix && !takesPrefix(t) {
-				t.Skip("this kernel takes no chain for a prefix of devices (Linux 6.16)")
+				testnet.Lacks(t, "ingress-by-prefix", "the kernel takes no chain for devices of a prefix")
 			}
 			test(t, WithPrefix(prefix))
 		})
