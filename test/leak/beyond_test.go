@@ -163,7 +163,7 @@ func TestTakesNothing(t *testing.T) {
 			m := NewMcpnet(t, nil)(w).(*Mcpnet)
 			m.must(m.Engine.Close(), "close")
 			w.Host.Run("umount", w.Pins+"/mcp-secure")
-			for end := time.Now().Add(10 * time.Second); hasLink(w.Host, "mcp-secure"); time.Sleep(20 * time.Millisecond) {
+			for end := time.Now().Add(time.Minute); hasLink(w.Host, "mcp-secure"); time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the uplink outlives its namespace")
 				}
