@@ -397,16 +397,21 @@ func (l *lab) refused(err error, code uint, what string, says ...string) {
 }
 
 // answer is how a connection of a container's fails, within the time that an answer may take (P11).
-func answer(from member, to string) (says string) {
-	began := time.Now()
-	err := from.Do(func() error {
-		conn, err := net.DialTimeout("tcp4", to, 3*time.Second)
-		if err == nil {
-			conn.Close()
-		}
-		return err
+func answer(from member, to string, control *leak.Control) (says string) {
+	var err error
+	var took time.Duration
+	limit := control.Limit(func() {
+		began := time.Now()
+		err = from.Do(func() error {
+			conn, err := net.DialTimeout("tcp4", to, 3*time.Second)
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		})
+		took = time.Since(began)
 	})
-	if took := time.Since(began); took > leak.AnswerLimit {
+	if took > limit {
 		return fmt.Sprintf("answered after %v", took)
 	}
 	var errno syscall.Errno

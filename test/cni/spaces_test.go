@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
 )
 
 // spaceRows: each network has a network namespace of its own, and little on the host.
@@ -102,8 +103,9 @@ func hostFlushed(l *lab) {
 
 // denials are what becomes of a server's connections that are to fail.
 func (l *lab) denials(server member) (got []string) {
+	control := leak.NewControl(l.t)
 	for _, to := range []string{gatewayAddr + ":9", bridgeAddr + ":22", "172.20.0.77:22", "203.0.113.10:443"} {
-		got = append(got, to+" "+answer(server, to))
+		got = append(got, to+" "+answer(server, to, control))
 	}
 	return got
 }

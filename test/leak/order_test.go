@@ -147,10 +147,11 @@ func TestGatewayAbsent(t *testing.T) {
 	t.Parallel()
 	seat, f := NewSeat(t, "mcpnet", NewMcpnet(t, nil))
 	f.Detach(seat.Gateway)
+	control := NewControl(t)
 	expect := func(when string, ports ...uint16) {
 		for _, port := range ports {
 			q := question{fmt.Sprintf("%s-%d", when, port), "tcp", netip.AddrPortFrom(GatewayIP, port), refused}
-			if a := q.ask(seat.Attacker.NS); !a.OK {
+			if a := q.ask(seat.Attacker.NS, control); !a.OK {
 				t.Errorf("%s: %s after %v, want %s within %v", a.ID, a.Got, a.Took, a.Want, a.Limit)
 			}
 		}
