@@ -1,8 +1,9 @@
 #!/bin/sh
-# deps.sh [plugin]: installs what is missing on a Debian or Ubuntu machine.
+# deps.sh [plugin|vm]: installs what is missing on a Debian or Ubuntu machine.
 #
 # With "plugin" only what the root file system of the plugin is copied from,
-# otherwise everything that building and testing need besides Go and make.
+# otherwise everything that building and testing need besides Go and make; with
+# "vm" also what virtual machines need.
 # Runs as root or through sudo, starts no service, and says what it does.
 set -eu
 
@@ -51,6 +52,14 @@ if [ "${1:-}" != plugin ]; then
 	# The race detector links with a C compiler; nothing that is shipped does.
 	need gcc gcc
 	need libc6-dev /usr/include/stdlib.h
+fi
+if [ "${1:-}" = vm ]; then
+	need qemu-system-x86 qemu-system-x86_64
+	need kmod modprobe
+	need cpio cpio
+	need xz-utils xz
+	need zstd zstd
+	need e2fsprogs mkfs.ext4
 fi
 if [ -z "$missing" ]; then
 	say "everything is here"
