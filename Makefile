@@ -58,6 +58,14 @@ test-engines: deps ## the tests with real engines, on every version there is (bu
 	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 MCPNET_FIREWALLD=1.3,2 \
 		go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./internal/firewalld ./test/...
 
+test-vm: ## packet tests on stock kernels in virtual machines (KERNELS="bullseye bookworm trixie sid")
+	@scripts/deps.sh vm
+	$(AS_ROOT) scripts/test-vm.sh $(KERNELS)
+
+test-vm-host: rootfs ## a host with systemd, Docker, firewalld, ufw in a virtual machine (PARTS="plain ufw nftables firewalld reboot")
+	@scripts/deps.sh vm
+	$(AS_ROOT) scripts/test-vm-host.sh
+
 bench: deps build ## mcpnet beside its peers, into docs/benchmarks.md (about half an hour)
 	$(AS_ROOT) scripts/engine-tree.sh sid bookworm
 	$(AS_ROOT) scripts/cni-tools.sh
@@ -69,7 +77,7 @@ lint: ## gofmt, vet, staticcheck, shellcheck
 		if [ -n "$$files" ]; then echo "gofmt: $$files"; exit 1; fi
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	shellcheck scripts/*.sh .ci/run
+	shellcheck scripts/*.sh scripts/vm/* .ci/run
 
 golden: ## write the golden files of tests anew
 	$(AS_ROOT) go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u) -update
@@ -80,4 +88,4 @@ deps: ## what building and testing needs, on Debian and Ubuntu
 clean: ## build/, and nothing else
 	rm -rf build
 
-.PHONY: help build rootfs plugin install install-host demo test checked test-engines bench lint golden deps clean
+.PHONY: help build rootfs plugin install install-host demo test checked test-engines test-vm test-vm-host bench lint golden deps clean
