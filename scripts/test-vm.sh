@@ -3,7 +3,8 @@
 # unless others are named), each in a virtual machine.
 #
 # A machine has the files of this one, read-only, and no network device: see
-# scripts/vm/init. TESTS picks packages, as in TESTS="test/leak internal/ns".
+# scripts/vm/init. TESTS picks packages and RUN tests, as in
+# TESTS="test/leak internal/ns" RUN="TestLeaks|TestPin".
 set -eu
 # shellcheck source=scripts/vm/machine.sh
 . "$(dirname "$0")/vm/machine.sh"
@@ -58,7 +59,8 @@ first_files() {
 		esac >"$1/modules/$plain"
 		load="$load $plain"
 	done
-	printf 'MODULES="%s"\nREPO="%s"\nLOAD="%s"\nexport TESTS="%s"\n' "$2" "$REPO" "$load" "${TESTS:-}" >"$1/settings"
+	printf 'MODULES="%s"\nREPO="%s"\nLOAD="%s"\nexport TESTS="%s" RUN="%s"\n' \
+		"$2" "$REPO" "$load" "${TESTS:-}" "${RUN:-}" >"$1/settings"
 }
 
 # boot SUITE: one machine, to its end.

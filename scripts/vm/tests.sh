@@ -16,7 +16,7 @@ run() {
 	shift
 	case " ${TESTS:-$dir} " in *" $dir "*) ;; *) return ;; esac
 	{
-		(cd "$dir" && "$BUILT/$(echo "$dir" | tr / -).test" -test.v -test.timeout 30m "$@")
+		(cd "$dir" && "$BUILT/$(echo "$dir" | tr / -).test" -test.v -test.timeout 30m ${RUN:+"-test.run=$RUN"} "$@")
 		echo $? >/run/status
 	} 2>&1 | tee $out
 	status=$(cat /run/status)
