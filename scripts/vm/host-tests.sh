@@ -39,8 +39,11 @@ image() {
 
 # populate: the network of the README.
 populate() {
-	docker network create -d mcpnet --subnet 172.20.0.0/16 --ip-range 172.20.240.0/20 --gateway 172.20.0.1 \
-		-o mcpnet.gateway=172.20.0.100:8080 mcp-secure
+	# A driver answers within ten seconds. The first time, the kernel loads modules meanwhile, and software emulation is slow.
+	for _ in 1 2 3 4 5; do
+		docker network create -d mcpnet --subnet 172.20.0.0/16 --ip-range 172.20.240.0/20 --gateway 172.20.0.1 \
+			-o mcpnet.gateway=172.20.0.100:8080 mcp-secure && break
+	done
 	container gateway --ip 172.20.0.100
 	container server --ip 172.20.240.2
 	container peer --ip 172.20.240.3

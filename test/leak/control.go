@@ -19,8 +19,8 @@ type Control struct {
 }
 
 const (
-	// belowTimers is shorter than any wait for ARP or for TCP's next attempt.
-	belowTimers = 500 * time.Millisecond
+	// belowTimers is shorter than a wait for ARP or for TCP's next attempt, which is a second.
+	belowTimers = 900 * time.Millisecond
 	// timesPlain is how many times the control's time an answer may take.
 	timesPlain = 10
 )
@@ -46,6 +46,14 @@ var emulated = sync.OnceValue(func() bool {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	return err == nil && strings.Contains(string(text), "QEMU TCG CPU")
 })
+
+// slowly is how long something may take that takes a time on a processor.
+func slowly(limit time.Duration) time.Duration {
+	if emulated() {
+		return timesPlain * limit
+	}
+	return limit
+}
 
 // Limit asks, and gives how long an answer may take at that time.
 func (c *Control) Limit(ask func()) time.Duration {

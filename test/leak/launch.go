@@ -123,7 +123,7 @@ func (d Dial) launch(r *run, s *Scene) {
 func (c Change) launch(r *run, s *Scene) {
 	in := &inspector{r}
 	r.sendAll(r.senders[Attacker].send, c.Build(s))
-	for deadline := time.Now().Add(noticed); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(slowly(noticed)); ; time.Sleep(5 * time.Millisecond) {
 		if what := c.Found(s, in); what != "" {
 			r.recorder.Note(testnet.Sighting{Place: string(State), Detail: what}, []byte(s.Token))
 			return

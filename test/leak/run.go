@@ -13,8 +13,6 @@ import (
 const (
 	// dialTimeout is how long an attacker's connection may take.
 	dialTimeout = 1500 * time.Millisecond
-	// slowDialTimeout is how long a permitted one may take where a processor is emulated.
-	slowDialTimeout = 10 * time.Second
 	// settle is how long frames may be under way.
 	settle = 250 * time.Millisecond
 	// pace is the pause between the attacker's frames.
@@ -133,11 +131,7 @@ func (r *run) openReply() {
 
 // reaches tells whether the permitted way to the gateway is open.
 func (r *run) reaches() bool {
-	limit := dialTimeout
-	if emulated() {
-		limit = slowDialTimeout
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), slowly(dialTimeout))
 	defer cancel()
 	conn, err := r.seat.Attacker.NS.Dial(ctx, "tcp", netip.AddrPortFrom(r.seat.Gateway.IP, r.seat.Port))
 	if err != nil {
