@@ -29,11 +29,11 @@ run() {
 
 failed=no
 say "Linux $(uname -r), $(nft --version), $(iptables --version), up after $(uptime) s"
-run test/leak -test.parallel 1 # a storm beside a question makes the kernel drop it
 run internal/firewall/nft -test.parallel 2
 run internal/firewall/iptables -test.parallel 2
 run internal/link -test.parallel 2
 run internal/ns
+run test/leak -test.parallel 1 # a storm beside a question makes the kernel drop it
 run test/cni -test.parallel 2
 dmesg | grep -E 'WARNING:|BUG:|Oops' && failed=yes
 [ $failed = yes ] || say "passed"
