@@ -105,12 +105,14 @@ func (f *Front) putInForce(ctx context.Context, n plan.Network) error {
 	return nil
 }
 
-// changeNetwork gives a network another policy. Until the rules are loaded the document says so.
+// changeNetwork gives a network another policy, or repairs it. Until all of it is in force the document says so: an
+// attachment looks at the network's own rules alone, and takes them for the whole when a process was killed before it had
+// put the endpoints back.
 func (f *Front) changeNetwork(ctx context.Context, s *state, known *network, n topology.Network) error {
+	if err := f.store.PutPending(n); err != nil {
+		return err
+	}
 	if !sameNetwork(known.Network.Network, n) {
-		if err := f.store.PutPending(n); err != nil {
-			return err
-		}
 		if known.Policy.Firewall != n.Policy.Firewall {
 			if err := f.core.Apply(ctx, plan.Step{In: plan.Host,
 				Action: plan.RemoveIPTables{Uplink: known.Uplink()}}); err != nil {

@@ -81,11 +81,15 @@ func (f *sharedFixture) attach(n topology.Network, id, ip string, role topology.
 }
 
 func (f *sharedFixture) attachTo(n topology.Network, c *testnet.NS, id, ip string, role topology.Role) error {
-	p := topology.Endpoint{ID: id, IP: netip.MustParseAddr(ip), Role: role, Container: id, Interface: "eth0"}
 	return f.call(func(e *percall.Front) error {
-		_, _, err := e.Attach(f.T.Context(), n, plan.Attachment{Endpoint: p, Sandbox: c.Path()})
+		_, _, err := e.Attach(f.T.Context(), n, f.attachment(id, ip, role, c.Path()))
 		return err
 	})
+}
+
+func (f *sharedFixture) attachment(id, ip string, role topology.Role, sandbox string) plan.Attachment {
+	return plan.Attachment{Sandbox: sandbox, Endpoint: topology.Endpoint{ID: id, IP: netip.MustParseAddr(ip), Role: role,
+		Container: id, Interface: "eth0"}}
 }
 
 func (f *sharedFixture) mustAttach(n topology.Network, id, ip string, role topology.Role) *testnet.NS {

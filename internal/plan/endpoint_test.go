@@ -60,6 +60,29 @@ func TestAttach(t *testing.T) {
 	golden.Check(t, *update, "attach.txt", b.String())
 }
 
+// TestAttachOrder: the wire comes up last. Before, its guard stands, the container has its addresses, and a gateway is a
+// port.
+func TestAttachOrder(t *testing.T) {
+	for _, f := range []firewall.Features{prefixed, older} {
+		for _, chained := range []bool{false, true} {
+			for _, i := range []int{serverA, gateway} {
+				n := desired(t, nil)
+				n.Chained = chained
+				e := n.Endpoints[i].Endpoint
+				steps := plan.Attach(n.Network, plan.Attachment{Endpoint: e, Sandbox: "/run/netns/pod", Port: "veth1234"}, f)
+				at := []int{max(position[plan.AddWire](steps), position[plan.MoveWire](steps)), position[plan.AddGuard](steps),
+					position[plan.SetPeer](steps), position[plan.SetUp](steps)}
+				if e.Role == topology.RoleGateway {
+					at = slices.Insert(at, 2, position[plan.Enslave](steps))
+				}
+				if !slices.IsSorted(at) || at[0] != 0 || at[len(at)-1] != len(steps)-1 {
+					t.Errorf("%s, chained %v: order:\n%s", e.Role, chained, printed(steps))
+				}
+			}
+		}
+	}
+}
+
 func TestRemove(t *testing.T) {
 	var b strings.Builder
 	for _, c := range []struct {
