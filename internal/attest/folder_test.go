@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
 // nobody is a user that is not root.
@@ -20,7 +21,7 @@ const nobody = 65534
 // TestUntrusted: what others than root may have written is no attestation, and nothing is written where they may.
 func TestUntrusted(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root to make files of other users")
+		testnet.Lacks(t, "root", "files of other users")
 	}
 	chmod := func(mode fs.FileMode) func(string) error {
 		return func(path string) error { return os.Chmod(path, mode) }
