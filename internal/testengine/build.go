@@ -43,8 +43,11 @@ func BuildPlugin(t T) string {
 	if err != nil {
 		t.Fatalf("plugin: %v", err)
 	}
-	output(t, exec.Command(filepath.Join(root, "scripts/plugin-rootfs.sh"),
-		filepath.Join(dir, "rootfs"), goBuild(t, "plugin")))
+	script := filepath.Join(root, "scripts/plugin-rootfs.sh")
+	if _, err := os.Stat(script); err != nil { // the go command notices when it changes
+		t.Fatalf("plugin: %v", err)
+	}
+	output(t, exec.Command(script, filepath.Join(dir, "rootfs"), goBuild(t, "plugin")))
 	return dir
 }
 
@@ -102,11 +105,28 @@ func goBuild(t T, dir string) string {
 
 func goBuildFor(t T, arch, dir string) string {
 	t.Helper()
+	showSources(t, module+"/"+dir)
 	binary := filepath.Join(tempDir(t), filepath.Base(dir))
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, module+"/"+dir)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	output(t, cmd)
 	return binary
+}
+
+// showSources looks at every directory of the module that a program is made of. The go command keeps the result of a test
+// until a file that the test opened is another one, and does not see what a build in a subprocess reads.
+func showSources(t T, program string) {
+	t.Helper()
+	root := ModuleRoot(t)
+	list := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.Dir}}{{end}}", program)
+	for _, dir := range strings.Fields(output(t, list)) {
+		if !strings.HasPrefix(dir, root) {
+			continue
+		}
+		if _, err := os.ReadDir(dir); err != nil {
+			t.Fatalf("sources of %s: %v", program, err)
+		}
+	}
 }
 
 // tempDir is a directory that goes with the test. Its name tells whose it is, so

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/testengine"
 )
 
 // command is one call of a program in a page.
@@ -61,10 +62,7 @@ func calls(program, line, page string, number int) (all []command) {
 // helpOf builds a program of the module and gives what it says of itself when it is asked with the arguments.
 func helpOf(t *testing.T, dir string) func(args ...string) (string, error) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "program")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "github.com/mcpnet/mcpnet/"+dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := testengine.GoFile(t, "", dir).Source
 	return func(args ...string) (string, error) {
 		out, err := exec.Command(binary, args...).CombinedOutput()
 		return string(out), err
