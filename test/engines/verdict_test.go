@@ -63,6 +63,9 @@ var policies = []struct {
 		"server tcp/172.20.0.100:8080", "gateway tcp/172.20.240.2:9000", "gateway tcp/172.20.240.3:9000",
 		"gateway tcp/203.0.113.10:443", "gateway udp/203.0.113.53:53"}},
 	{"closed", map[string]string{"gateway.connect": "off", "gateway.egress": "off"}, []string{"server tcp/172.20.0.100:8080"}},
+	{"audit", map[string]string{"mode": "audit"}, []string{ // the gateway's other ports are open, and nothing else is
+		"server tcp/172.20.0.100:8080", "server tcp/172.20.0.100:9000", "server udp/172.20.0.100:9000", "server udp/172.20.0.100:53",
+		"gateway tcp/172.20.240.2:9000", "gateway tcp/172.20.240.3:9000", "gateway tcp/203.0.113.10:443", "gateway udp/203.0.113.53:53"}},
 	{"wide", map[string]string{"gateway": "172.20.0.100:8080,172.20.0.100:9000/udp", "gateway.egress": "tcp/9000", "dns": "gateway", "gateway.connect": "tcp/3000"}, []string{
 		"server tcp/172.20.0.100:8080", "server udp/172.20.0.100:9000", "server udp/172.20.0.100:53",
 		// A gateway's egress is to everywhere outside the network but the host.
