@@ -22,6 +22,8 @@ type Mutation struct {
 	Old  string `json:"old"`
 	New  string `json:"new"`
 	Sum  string `json:"sum"` // of the whole file: with another one the mutation is another one
+	// Inside says that it is in a function: coverage tells who runs it.
+	Inside bool `json:"inside"`
 }
 
 // ID tells mutations apart. It is another one when the file changes.
@@ -80,6 +82,7 @@ type finder struct {
 	source []byte
 	file   string
 	sum    string
+	inside bool // a function
 	found  []Mutation
 }
 
@@ -94,6 +97,7 @@ func (f *finder) walk(file *ast.File) {
 		if isArid(n) {
 			return false
 		}
+		f.inside = function(above) != nil
 		for _, operator := range operators {
 			operator(f, n, above)
 		}
@@ -114,7 +118,7 @@ func (f *finder) replace(kind string, n ast.Node, text string) { f.note(kind, n.
 
 // note notes a mutation of what stands between two positions.
 func (f *finder) note(kind string, from, to token.Pos, text string) {
-	m := Mutation{File: f.file, Line: f.set.Position(from).Line, Kind: kind, From: f.offset(from), To: f.offset(to), New: text, Sum: f.sum}
+	m := Mutation{File: f.file, Line: f.set.Position(from).Line, Kind: kind, From: f.offset(from), To: f.offset(to), New: text, Sum: f.sum, Inside: f.inside}
 	m.Old = string(f.source[m.From:m.To])
 	f.found = append(f.found, m)
 }

@@ -39,14 +39,11 @@ type runner struct {
 	root, dir string
 	catalogue *catalogue
 	level     Level
-	// usual is how long a suite takes without a mutation, or the error of one that does not pass.
-	usual map[string]usual
+	usual     map[string]usual // of each suite that was asked
 }
 
-type usual struct {
-	took time.Duration
-	err  error
-}
+// say is for whoever waits.
+func (r *runner) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 // try makes a mutation and asks the tests.
 func (r *runner) try(ctx context.Context, m Mutation) (Result, error) {
@@ -64,7 +61,7 @@ func (r *runner) ask(ctx context.Context, m Mutation) (Outcome, string, error) {
 		return Invalid, firstError(says), ctx.Err()
 	}
 	suites := r.catalogue.about(m.Package(), r.level)
-	if by, err := r.killer(ctx, suites, quiet); by != "" || err != nil {
+	if by, err := r.killer(ctx, m, suites, quiet); by != "" || err != nil {
 		return Killed, by, err
 	}
 	whole, err := r.overlay("whole", m, false)
@@ -75,7 +72,7 @@ func (r *runner) ask(ctx context.Context, m Mutation) (Outcome, string, error) {
 		if !r.catalogue.needs[s.Package+".test"]["internal/golden"] {
 			continue
 		}
-		if by, err := r.killer(ctx, []Suite{s}, whole); by != "" || err != nil {
+		if by, err := r.killer(ctx, m, []Suite{s}, whole); by != "" || err != nil {
 			return Golden, by, err
 		}
 	}
@@ -83,57 +80,32 @@ func (r *runner) ask(ctx context.Context, m Mutation) (Outcome, string, error) {
 }
 
 // killer is the first test that fails. It has to fail twice, so that a machine that was busy for a moment kills nothing.
-func (r *runner) killer(ctx context.Context, suites []Suite, overlay string) (string, error) {
+func (r *runner) killer(ctx context.Context, m Mutation, suites []Suite, overlay string) (string, error) {
 	for _, s := range suites {
 		usual, err := r.usually(ctx, s)
 		if err != nil {
 			return "", err
 		}
-		if usual.err != nil {
+		if usual.broken != "" || !r.reaches(usual, s, m) {
 			continue
 		}
-		limit := 3*usual.took + time.Minute
-		failed, err := r.test(ctx, s, overlay, limit)
-		if err != nil || failed == "" {
-			if err != nil {
-				return "", err
-			}
-			continue
-		}
-		again := s
-		if top, _, _ := strings.Cut(failed, "/"); strings.HasPrefix(top, "Test") {
-			again.Run, again.Skip = "^"+top+"$", ""
-		}
-		if failed, err = r.test(ctx, again, overlay, limit); failed != "" || err != nil {
+		if failed, err := r.fails(ctx, s, overlay, 3*usual.took+time.Minute); failed != "" || err != nil {
 			return s.Package + " " + failed, err
 		}
 	}
 	return "", nil
 }
 
-// usually runs a suite on the sources as they are, once.
-func (r *runner) usually(ctx context.Context, s Suite) (usual, error) {
-	if u, known := r.usual[s.String()]; known {
-		return u, nil
+// fails gives the test of a suite that fails twice.
+func (r *runner) fails(ctx context.Context, s Suite, overlay string, limit time.Duration) (string, error) {
+	failed, err := r.test(ctx, s, overlay, limit, "")
+	if err != nil || failed == "" {
+		return "", err
 	}
-	quiet, err := r.overlay("usual", Mutation{}, true)
-	if err != nil {
-		return usual{}, err
+	if top, _, _ := strings.Cut(failed, "/"); strings.HasPrefix(top, "Test") {
+		s.Run, s.Skip = "^"+top+"$", ""
 	}
-	began := time.Now()
-	failed, err := r.test(ctx, s, quiet, 20*time.Minute)
-	if err != nil {
-		return usual{}, err
-	}
-	u := usual{took: time.Since(began)}
-	if failed != "" {
-		u.err = fmt.Errorf("%s: %s fails without a mutation: not asked", s, failed)
-		fmt.Fprintln(os.Stderr, u.err)
-	} else {
-		fmt.Fprintf(os.Stderr, "%s: passes in %.1f s\n", s, u.took.Seconds())
-	}
-	r.usual[s.String()] = u
-	return u, nil
+	return r.test(ctx, s, overlay, limit, "")
 }
 
 // overlay writes what stands in the place of sources, and gives the path of its list. A quiet one compares no text with
@@ -181,13 +153,17 @@ func environ(overlay string) []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+flags)
 }
 
-// test runs a suite, and gives the name of the test that fails.
-func (r *runner) test(ctx context.Context, s Suite, overlay string, limit time.Duration) (failed string, err error) {
+// test runs a suite, and gives the name of the test that fails. With a profile it notes there what was run.
+func (r *runner) test(ctx context.Context, s Suite, overlay string, limit time.Duration, profile string) (failed string, err error) {
 	program := filepath.Join(r.dir, "tests")
-	if says, err := r.compiler(ctx, overlay, "test", "-c", "-o", program, "./"+s.Package); err != nil {
+	compile, args := []string{"test", "-c", "-o", program}, []string{"-test.failfast", "-test.timeout=" + limit.String()}
+	if profile != "" {
+		compile = append(compile, "-coverpkg="+module+"/...")
+		args = append(args, "-test.coverprofile="+profile)
+	}
+	if says, err := r.compiler(ctx, overlay, append(compile, "./"+s.Package)...); err != nil {
 		return "compiler: " + firstError(says), ctx.Err()
 	}
-	args := []string{"-test.failfast", "-test.timeout=" + limit.String()}
 	for flag, pattern := range map[string]string{"run": s.Run, "skip": s.Skip} {
 		if pattern != "" {
 			args = append(args, "-test."+flag+"="+pattern)

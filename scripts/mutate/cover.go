@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// usual is what a suite does without a mutation.
+type usual struct {
+	took time.Duration
+	// covered are the lines of each file that it runs.
+	covered map[string]map[int]bool
+	// broken says why the suite is not asked: it does not pass.
+	broken string
+}
+
+// reaches tells whether a suite runs what a mutation changes: in its own process by its coverage, and in the programs that
+// it builds as far as they are made of the package.
+func (r *runner) reaches(u usual, s Suite, m Mutation) bool {
+	for _, program := range built[s.Package] {
+		if r.catalogue.needs[program][m.Package()] {
+			return true
+		}
+	}
+	return u.covered[m.File][m.Line] || !m.Inside && s.Package == m.Package()
+}
+
+// usually runs a suite on the sources as they are, once, and notes what it covers.
+func (r *runner) usually(ctx context.Context, s Suite) (usual, error) {
+	if u, known := r.usual[s.String()]; known {
+		return u, nil
+	}
+	quiet, err := r.overlay("usual", Mutation{}, true)
+	if err != nil {
+		return usual{}, err
+	}
+	profile := filepath.Join(r.dir, "profile")
+	began := time.Now()
+	failed, err := r.test(ctx, s, quiet, 20*time.Minute, profile)
+	if err != nil {
+		return usual{}, err
+	}
+	u := usual{took: time.Since(began)}
+	if failed != "" {
+		u.broken = failed + " fails without a mutation"
+		r.say("%s: %s: not asked", s, u.broken)
+	} else if u.covered, err = coverage(profile); err != nil {
+		return usual{}, err
+	} else {
+		r.say("%s: passes in %.1f s", s, u.took.Seconds())
+	}
+	r.usual[s.String()] = u
+	return u, nil
+}
+
+// coverage reads the lines that were run from a profile: `FILE:LINE.COLUMN,LINE.COLUMN STATEMENTS COUNT`.
+func coverage(path string) (map[string]map[int]bool, error) {
+	profile, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer profile.Close()
+	covered := map[string]map[int]bool{}
+	lines := bufio.NewScanner(profile)
+	for lines.Scan() {
+		file, rest, _ := strings.Cut(lines.Text(), ":")
+		span, counts, _ := strings.Cut(rest, " ")
+		if file == "mode" || strings.HasSuffix(counts, " 0") {
+			continue
+		}
+		from, to, _ := strings.Cut(span, ",")
+		file = below(file)
+		if covered[file] == nil {
+			covered[file] = map[int]bool{}
+		}
+		for line := lineOf(from); line <= lineOf(to); line++ {
+			covered[file][line] = true
+		}
+	}
+	return covered, lines.Err()
+}
+
+func lineOf(position string) int {
+	line, _, _ := strings.Cut(position, ".")
+	n, _ := strconv.Atoi(line)
+	return n
+}
