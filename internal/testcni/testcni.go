@@ -34,11 +34,25 @@ type Host struct {
 	Path []string
 }
 
-// plugins is the directory with mcpnet in it, built once for all tests of a process.
+// plugins is mcpnet, built once for all tests of a process that use it at the same time.
 var plugins struct {
 	sync.Mutex
-	dir string
+	path  string
+	users int
+	remove
 }
+
+// remove is what clears up when the last test is done with the plugin, whichever has built it.
+type remove []func()
+
+// builder is a test whose files outlive it.
+type builder struct {
+	testnet.T
+	remove *remove
+}
+
+// Cleanup has fn called when the last test is done.
+func (b builder) Cleanup(fn func()) { *b.remove = append(*b.remove, fn) }
 
 // New makes a host of a namespace.
 func New(t testnet.T, ns *testnet.NS) *Host {
@@ -60,15 +74,29 @@ func New(t testnet.T, ns *testnet.NS) *Host {
 	return h
 }
 
-// Plugin builds the plugin and gives its path.
+// Plugin builds the plugin and gives its path, which is good until the test ends.
 func Plugin(t testnet.T) string {
 	t.Helper()
 	plugins.Lock()
 	defer plugins.Unlock()
-	if _, err := os.Stat(plugins.dir); plugins.dir == "" || err != nil {
-		plugins.dir = testengine.GoFile(t, "", "cni").Source
+	if plugins.users == 0 {
+		plugins.path = testengine.GoFile(builder{t, &plugins.remove}, "", "cni").Source
 	}
-	return plugins.dir
+	plugins.users++
+	t.Cleanup(release)
+	return plugins.path
+}
+
+func release() {
+	plugins.Lock()
+	defer plugins.Unlock()
+	if plugins.users--; plugins.users > 0 {
+		return
+	}
+	for _, fn := range plugins.remove {
+		fn()
+	}
+	plugins.remove = nil
 }
 
 // IPAM is the directory for host-local's dataDir.
