@@ -119,8 +119,8 @@ func (l *lab) refused(from, target string) {
 	l.t.Helper()
 	const atOnce = 100 * time.Millisecond
 	a := l.peer(from, "tcp", target)
-	if a.Answered || a.Took > atOnce {
-		// The machine may have been busy: what is refused at once is so the second time too.
+	if !a.Answered && a.Took > atOnce {
+		// The machine may have been busy: what is refused at once is so the second time too. What answered did.
 		a = l.peer(from, "tcp", target)
 	}
 	said := func(what string) bool { return strings.Contains(a.Detail, what) }

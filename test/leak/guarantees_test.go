@@ -1,10 +1,7 @@
 package leak
 
 import (
-	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -40,34 +37,11 @@ func documented(t *testing.T, promise, column string) int {
 	return n
 }
 
-// documentedCell is a cell of a table in docs/guarantees.md, by the beginning
-// of its row and the name of its column.
 func documentedCell(t *testing.T, row, column string) string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/guarantees.md")
+	cell, err := Documented(row, column)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var header []string
-	for line := range strings.Lines(string(page)) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 3 {
-			header = nil
-			continue
-		}
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		if header == nil {
-			header = cells
-		}
-		if !strings.HasPrefix(cells[1]+" ", row) {
-			continue
-		}
-		if i := slices.Index(header, column); i >= 0 {
-			return cells[i]
-		}
-	}
-	t.Fatalf("docs/guarantees.md has no %q for %s", column, row)
-	return ""
+	return cell
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 )
 
 // TestMain lets more tests run at a time than there are processors: they wait
@@ -65,20 +64,17 @@ func checkControl(t *testing.T, r Report) {
 	for _, f := range r.Void() {
 		t.Errorf("void: %s (%s) aims at %s, seen: %s", f.ID, f.About, f.Aim, f.summary())
 	}
+	for _, a := range r.Answers {
+		if a.OK && a.ID != "P11/off-network-v6" { // an ordinary network has no route there either
+			t.Errorf("void: on an ordinary bridge, too, the %s", a)
+		}
+	}
 }
 
 // checkHolds fails for leaks, for slow answers and for a gateway out of reach.
 func checkHolds(t *testing.T, r Report) {
 	t.Helper()
-	if !r.Reaches || !r.ReachesAfter {
-		t.Errorf("%s: the gateway cannot be reached: before the attack %v, after it %v", r.Seat, r.Reaches, r.ReachesAfter)
-	}
-	if len(r.Leaks()) > 0 {
-		t.Errorf("%s", r)
-	}
-	for _, a := range r.Answers {
-		if !a.OK {
-			t.Errorf("%s: %s: %s after %v, want %s within %v", r.Seat, a.ID, a.Got, a.Took.Round(time.Microsecond), a.Want, a.Limit)
-		}
+	for _, broken := range r.Broken() {
+		t.Errorf("%s: %s", r.Seat, broken)
 	}
 }

@@ -65,6 +65,30 @@ func (r Report) filter(keep func(Finding) bool) []Finding {
 	return out
 }
 
+// Broken is everything in which the network under test broke a promise: the
+// gateway is out of reach, vectors leak, denials are wrong or late.
+func (r Report) Broken() (broken []string) {
+	if !r.Reaches || !r.ReachesAfter {
+		broken = append(broken, fmt.Sprintf("the gateway is reached before the attack: %v, after it: %v", r.Reaches, r.ReachesAfter))
+	}
+	for _, f := range r.Leaks() {
+		broken = append(broken, fmt.Sprintf("leak %s: %s: %s", f.ID, f.About, f.summary()))
+	}
+	if len(r.Answers) == 0 {
+		broken = append(broken, "nobody was asked for an answer")
+	}
+	for _, a := range r.Answers {
+		if !a.OK {
+			broken = append(broken, a.String())
+		}
+	}
+	return broken
+}
+
+func (a Answer) String() string {
+	return fmt.Sprintf("answer %s: %s after %v, want %s within %v", a.ID, a.Got, a.Took.Round(time.Microsecond), a.Want, a.Limit)
+}
+
 // Finding is the outcome of a vector.
 func (r Report) Finding(id string) (Finding, bool) {
 	for _, f := range r.Findings {
@@ -97,17 +121,12 @@ func (r Report) promises() []string {
 	return out
 }
 
-// String is the report in a few lines: a count per promise, then each leak.
+// String is the report in a few lines: a count per promise, then each that is broken.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%.1f s)\n%s", r.Seat, r.Took.Seconds(), Table(r))
-	for _, f := range r.Leaks() {
-		fmt.Fprintf(&b, "leak %s: %s: %s\n", f.ID, f.About, f.summary())
-	}
-	for _, a := range r.Answers {
-		if !a.OK {
-			fmt.Fprintf(&b, "answer %s: %s after %v, want %s within %v\n", a.ID, a.Got, a.Took.Round(time.Millisecond), a.Want, a.Limit)
-		}
+	for _, broken := range r.Broken() {
+		fmt.Fprintln(&b, broken)
 	}
 	return b.String()
 }
