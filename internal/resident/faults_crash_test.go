@@ -82,24 +82,23 @@ func TestCrash(t *testing.T) {
 		return // this process is the one that is killed
 	}
 	for _, c := range crashes() {
-		for _, repeat := range []bool{true, false} {
-			for _, prefix := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s/repeat=%v/prefix=%v", c.name, repeat, prefix), func(t *testing.T) {
-					t.Parallel()
-					c.dieEverywhere(t, repeat, prefix)
-				})
-			}
+		for _, prefix := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/prefix=%v", c.name, prefix), func(t *testing.T) {
+				t.Parallel()
+				c.dieEverywhere(t, prefix)
+			})
 		}
 	}
 }
 
 // dieEverywhere kills the engine in one place after the other, until the call has no more. The first place is before
-// the first step; all others are after a step.
-func (c crash) dieEverywhere(t *testing.T, repeat, prefix bool) {
-	crashes := 0
-	for at, died := 1, true; died; at += 1 + (at+1)%2 {
+// the first step; all others are after a step. In every other place the container engine repeats the call, in the others
+// it gives up; with the other kind of kernel it is the other way round.
+func (c crash) dieEverywhere(t *testing.T, prefix bool) {
+	crashes, repeat := 0, prefix
+	for at, died := 1, true; died; at, repeat = at+1+(at+1)%2, !repeat {
 		died = false
-		t.Run(strconv.Itoa(at), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d/repeat=%v", at, repeat), func(t *testing.T) {
 			g := newFaultHost(t)
 			g.prefix = prefix
 			if died = c.die(g, at, repeat); died {
