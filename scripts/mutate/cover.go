@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,11 +14,41 @@ import (
 
 // usual is what a suite does without a mutation.
 type usual struct {
-	took time.Duration
-	// covered are the lines of each file that it runs.
-	covered map[string]map[int]bool
-	// broken says why the suite is not asked: it does not pass.
-	broken string
+	Took time.Duration
+	// Covered are the lines of each file that it runs.
+	Covered map[string]map[int]bool
+	// Broken says why the suite is not asked: it does not pass.
+	Broken string
+}
+
+// habits are what suites do without a mutation, kept for the next run on the same sources.
+type habits struct {
+	path   string
+	Sum    string // of all sources
+	Suites map[string]usual
+}
+
+// habitsOf reads what an earlier run found out.
+func habitsOf(ctx context.Context, root, dir string) (*habits, error) {
+	sum, err := exec.CommandContext(ctx, "sh", "-c", `find "$1" -name '*.go' -type f | sort | xargs cat | sha256sum`, "sh", root).Output()
+	if err != nil {
+		return nil, err
+	}
+	h := &habits{path: filepath.Join(dir, "suites.json")}
+	text, err := os.ReadFile(h.path)
+	if err != nil || json.Unmarshal(text, h) != nil || h.Sum != string(sum) {
+		h.Sum, h.Suites = string(sum), map[string]usual{}
+	}
+	return h, nil
+}
+
+func (h *habits) put(s Suite, u usual) error {
+	h.Suites[s.String()] = u
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return replaceFile(h.path, text)
 }
 
 // reaches tells whether a suite runs what a mutation changes: in its own process by its coverage, and in the programs that
@@ -27,12 +59,12 @@ func (r *runner) reaches(u usual, s Suite, m Mutation) bool {
 			return true
 		}
 	}
-	return u.covered[m.File][m.Line] || !m.Inside && s.Package == m.Package()
+	return u.Covered[m.File][m.Line] || !m.Inside && s.Package == m.Package()
 }
 
 // usually runs a suite on the sources as they are, once, and notes what it covers.
 func (r *runner) usually(ctx context.Context, s Suite) (usual, error) {
-	if u, known := r.usual[s.String()]; known {
+	if u, known := r.habits.Suites[s.String()]; known {
 		return u, nil
 	}
 	quiet, err := r.overlay("usual", Mutation{}, true)
@@ -45,17 +77,16 @@ func (r *runner) usually(ctx context.Context, s Suite) (usual, error) {
 	if err != nil {
 		return usual{}, err
 	}
-	u := usual{took: time.Since(began)}
+	u := usual{Took: time.Since(began)}
 	if failed != "" {
-		u.broken = failed + " fails without a mutation"
-		r.say("%s: %s: not asked", s, u.broken)
-	} else if u.covered, err = coverage(profile); err != nil {
+		u.Broken = failed + " fails without a mutation"
+		r.say("%s: %s: not asked", s, u.Broken)
+	} else if u.Covered, err = coverage(profile); err != nil {
 		return usual{}, err
 	} else {
-		r.say("%s: passes in %.1f s", s, u.took.Seconds())
+		r.say("%s: passes in %.1f s", s, u.Took.Seconds())
 	}
-	r.usual[s.String()] = u
-	return u, nil
+	return u, r.habits.put(s, u)
 }
 
 // coverage reads the lines that were run from a profile: `FILE:LINE.COLUMN,LINE.COLUMN STATEMENTS COUNT`.

@@ -100,7 +100,15 @@ func mutate(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return o.run(ctx, &runner{root: root, dir: dir, catalogue: c, level: o.level, usual: map[string]usual{}}, all)
+	record, err := open(o.out)
+	if err != nil {
+		return err
+	}
+	habits, err := habitsOf(ctx, root, o.out)
+	if err != nil {
+		return err
+	}
+	return o.run(ctx, &runner{root: root, dir: dir, catalogue: c, level: o.level, habits: habits}, record, all)
 }
 
 // choose lists the mutations that are asked for, in the order of the seed.
@@ -128,11 +136,7 @@ func (o options) choose(root string, c *catalogue) (all []Mutation, err error) {
 	return all, nil
 }
 
-func (o options) run(ctx context.Context, r *runner, all []Mutation) error {
-	record, err := open(o.out)
-	if err != nil {
-		return err
-	}
+func (o options) run(ctx context.Context, r *runner, record *record, all []Mutation) error {
 	for _, m := range all {
 		known, is := record.of(m)
 		if o.again != (is && known.Outcome == Survived) || is && !o.again {

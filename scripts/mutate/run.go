@@ -39,7 +39,7 @@ type runner struct {
 	root, dir string
 	catalogue *catalogue
 	level     Level
-	usual     map[string]usual // of each suite that was asked
+	habits    *habits
 }
 
 // say is for whoever waits.
@@ -86,10 +86,10 @@ func (r *runner) killer(ctx context.Context, m Mutation, suites []Suite, overlay
 		if err != nil {
 			return "", err
 		}
-		if usual.broken != "" || !r.reaches(usual, s, m) {
+		if usual.Broken != "" || !r.reaches(usual, s, m) {
 			continue
 		}
-		if failed, err := r.fails(ctx, s, overlay, 3*usual.took+time.Minute); failed != "" || err != nil {
+		if failed, err := r.fails(ctx, s, overlay, 3*usual.Took+time.Minute); failed != "" || err != nil {
 			return s.Package + " " + failed, err
 		}
 	}

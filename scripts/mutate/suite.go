@@ -53,6 +53,7 @@ var slow = []Suite{
 	{Package: "internal/link", Seconds: 5},
 	{Package: "internal/firewall/nft", Seconds: 10},
 	{Package: "plugin", Seconds: 10},
+	{Package: "test/stress", Level: Namespaces, Seconds: 20},
 	{Package: "internal/resident", Skip: crashes, Level: Namespaces, Seconds: 60},
 	{Package: "internal/resident", Run: crashes, Level: Namespaces, Seconds: 120},
 	{Package: "test/leak", Level: Namespaces, Seconds: 90},
