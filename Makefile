@@ -44,12 +44,12 @@ checked: lint build
 	scripts/engine-tree.sh bookworm sid firewalls
 	scripts/cni-tools.sh
 	$(call say,race detector)
-	CGO_ENABLED=1 go test -race -count=1 $(PURE)
-	CGO_ENABLED=1 go test -race -count=1 -run 'TestConcurrent|TestWatchRepairs|TestSuccessor|TestLockDeadline|TestServer|TestCallsWait|TestBroken' ./internal/resident ./internal/percall ./plugin
-	$(call say,all tests but those with engines)
-	go test -p 1 -count=1 -timeout 20m $$(go list ./... | grep -vE '/test/(docker|docs)$$')
+	CGO_ENABLED=1 go test -vet=off -race -count=1 $(PURE)
+	CGO_ENABLED=1 go test -vet=off -race -count=1 -run 'TestConcurrent|TestWatchRepairs|TestSuccessor|TestLockDeadline|TestServer|TestCallsWait|TestBroken' ./internal/resident ./internal/percall ./plugin
+	$(call say,all other tests but those with Docker engines)
+	go test -vet=off -p 1 -count=1 -timeout 20m $$(go list ./... | grep -vE '/test/(docker|docs)$$' | grep -vxF "$$(go list $(PURE))")
 	$(call say,tests with Docker engines)
-	go test -v -count=1 -timeout 40m -p 1 ./test/docs ./test/docker
+	go test -vet=off -v -count=1 -timeout 40m -p 1 ./test/docs ./test/docker
 	scripts/leftovers.sh
 
 test-engines: deps ## the tests with real engines, on every version there is (builds Docker 29)
