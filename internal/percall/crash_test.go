@@ -27,15 +27,16 @@ type doomed struct {
 	name string
 	role topology.Role
 	ip   string // of the endpoint
-	flushed,
-	detaches bool
-	least int // in how many places it has to die
+	// flushed has the rules gone before, changed has the gateway at port 9090 with this call.
+	flushed, changed, detaches bool
+	least                      int // in how many places it has to die
 }
 
 var dooms = []doomed{
 	{name: "attach-server", role: topology.RoleServer, ip: "0.7", least: 3},
 	{name: "attach-gateway", role: topology.RoleGateway, ip: "0.101", least: 4},
 	{name: "detach-server", role: topology.RoleServer, ip: "0.7", detaches: true, least: 2},
+	{name: "change", role: topology.RoleServer, ip: "0.7", changed: true, least: 3},
 	{name: "repair", role: topology.RoleServer, ip: "0.7", flushed: true, least: 3},
 }
 
@@ -65,6 +66,7 @@ func (d doomed) everywhere(f *sharedFixture) {
 	g := f.mustAttach(n, "g", f.at("0.100"), topology.RoleGateway)
 	testhost.Hello(g, 8080)
 	testhost.Hello(g, 9090)
+	testhost.Hello(g, 22)
 	testhost.Hello(a, 3000)
 	f.Reaches(a, f.at("0.100/8080"), true)
 	before, crashes := f.State(), 0
@@ -80,10 +82,13 @@ func (d doomed) everywhere(f *sharedFixture) {
 		f.guarded()
 		f.nothingOpen(c)
 		f.detach(n, "b") // what every runtime does with a call that failed
-		f.Check(f.attachTo(n, c, "b", f.at(d.ip), d.role))
-		f.Reaches(a, f.at("0.100/8080"), true)
+		d.back(f, a)
+		f.Check(f.attachTo(d.network(f), c, "b", f.at(d.ip), d.role))
+		f.Reaches(a, f.at("0.100/8080"), !d.changed)
+		f.Reaches(a, f.at("0.100/9090"), d.changed)
 		f.wantPlan()
 		f.detach(n, "b")
+		d.back(f, a)
 		f.Same(before)
 		if t.Failed() {
 			t.Fatalf("killed in place %d", at)
@@ -96,6 +101,27 @@ func (d doomed) everywhere(f *sharedFixture) {
 	if crashes < d.least {
 		t.Errorf("the process died %d times, want at least %d", crashes, d.least)
 	}
+}
+
+// back takes a change back, which may have been made by half: the configuration is the old one again.
+func (d doomed) back(f *sharedFixture, a *testnet.NS) {
+	f.T.Helper()
+	if !d.changed {
+		return
+	}
+	n := f.sharedNetwork(nil)
+	f.mustAttach(n, "c", f.at("0.8"), topology.RoleServer)
+	f.detach(n, "c")
+	f.Reaches(a, f.at("0.100/8080"), true)
+	f.Reaches(a, f.at("0.100/9090"), false)
+}
+
+// network is what the configuration says for the call.
+func (d doomed) network(f *sharedFixture) topology.Network {
+	if d.changed {
+		return f.sharedNetwork(map[string]string{"mcpnet.gateway": f.at("0.100:9090")})
+	}
+	return f.sharedNetwork(nil)
 }
 
 // at is an address of the owner's network.
@@ -129,7 +155,7 @@ func (f *sharedFixture) nothingOpen(c *testnet.NS) {
 		return // there is no interface yet
 	}
 	var wait sync.WaitGroup
-	for _, to := range []string{"0.100/9090", "240.1/3000", "0.1/22"} {
+	for _, to := range []string{"0.100/22", "240.1/3000", "0.1/22"} {
 		wait.Go(func() {
 			if _, err := testhost.DialFor(c, f.at(to), 150*time.Millisecond); err == nil {
 				f.T.Errorf("%s is reached by a container whose attachment was killed", f.at(to))
@@ -176,14 +202,13 @@ func TestSharedCrashed(t *testing.T) {
 			}
 		}})
 	f.Check(err)
-	n := f.sharedNetwork(nil)
 	for _, d := range dooms {
 		switch {
 		case d.name != name:
 		case d.detaches:
-			_, _, err = e.Detach(t.Context(), n.ID, "b")
+			_, _, err = e.Detach(t.Context(), d.network(f).ID, "b")
 		default:
-			_, _, err = e.Attach(t.Context(), n, f.attachment("b", f.at(d.ip), d.role, os.Getenv("MCPNET_CRASH_SANDBOX")))
+			_, _, err = e.Attach(t.Context(), d.network(f), f.attachment("b", f.at(d.ip), d.role, os.Getenv("MCPNET_CRASH_SANDBOX")))
 		}
 	}
 	f.Check(err)

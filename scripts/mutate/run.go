@@ -57,7 +57,7 @@ func (r *runner) ask(ctx context.Context, m Mutation) (Outcome, string, error) {
 	if err != nil {
 		return "", "", err
 	}
-	if says, err := r.compiler(ctx, quiet, "build", "./"+m.Package()); err != nil {
+	if says, err := r.compiler(ctx, quiet, "build", "-o", os.DevNull, "./"+m.Package()); err != nil {
 		return Invalid, firstError(says), ctx.Err()
 	}
 	suites := r.catalogue.about(m.Package(), r.level)
