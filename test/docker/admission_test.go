@@ -240,7 +240,7 @@ func (l *lab) connected(since time.Time) time.Time {
 // TestAdmissionKilled: the plugin is killed while it decides, and the rules are flushed. Who does not conform never
 // slips in, and who does is let in at last.
 func TestAdmissionKilled(t *testing.T) {
-	l := newHookLab(t, versions()[len(versions())-1], "", nil)
+	l := newHookLab(t, besideOthers(t), "", nil)
 	l.createNetwork("-o", "mcpnet.caps.mode=enforce")
 	l.run("gateway", serving("8080"), "--network", "mcp-secure", "--ip", "172.20.0.100")
 	// It asks all the time, and says so if it is ever answered.

@@ -134,7 +134,7 @@ func newSpyLab(t *testing.T, version string, files map[string]string) *lab {
 
 // TestRuntimeFails: whatever the runtime lacks, the container does not start, and the engine's message names the file.
 func TestRuntimeFails(t *testing.T) {
-	l := newHookLab(t, versions()[len(versions())-1], "", nil)
+	l := newHookLab(t, besideOthers(t), "", nil)
 	l.createNetwork()
 	fails := func(runtime, says string) {
 		t.Helper()
@@ -252,7 +252,7 @@ func TestSelectiveFresh(t *testing.T) {
 
 // TestSelectiveHost: containers on the host's network start, whatever servers do beside them.
 func TestSelectiveHost(t *testing.T) {
-	l := newHookLab(t, versions()[len(versions())-1], "selective", nil)
+	l := newHookLab(t, besideOthers(t), "selective", nil)
 	l.createNetwork("-o", "mcpnet.caps.mode=enforce")
 	var group errgroup.Group
 	for network, runs := range map[string]int{"mcp-secure": 12, "host": 18} {
