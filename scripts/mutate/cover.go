@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,8 +73,11 @@ func (r *runner) usually(ctx context.Context, s Suite) (usual, error) {
 		return usual{}, err
 	}
 	profile := filepath.Join(r.dir, "profile")
+	if says, err := r.compiler(ctx, quiet, "test", "-c", "-o", r.program(), "-coverpkg="+module+"/...", "./"+s.Package); err != nil {
+		return usual{}, fmt.Errorf("%s: %s", s, firstError(says))
+	}
 	began := time.Now()
-	failed, err := r.test(ctx, s, quiet, 20*time.Minute, profile)
+	failed, err := r.test(ctx, s, quiet, 20*time.Minute, "-test.coverprofile="+profile)
 	if err != nil {
 		return usual{}, err
 	}

@@ -98,15 +98,21 @@ func (r *runner) killer(ctx context.Context, m Mutation, suites []Suite, overlay
 
 // fails gives the test of a suite that fails twice.
 func (r *runner) fails(ctx context.Context, s Suite, overlay string, limit time.Duration) (string, error) {
-	failed, err := r.test(ctx, s, overlay, limit, "")
+	if says, err := r.compiler(ctx, overlay, "test", "-c", "-o", r.program(), "./"+s.Package); err != nil {
+		return "compiler: " + firstError(says), ctx.Err()
+	}
+	failed, err := r.test(ctx, s, overlay, limit)
 	if err != nil || failed == "" {
 		return "", err
 	}
 	if top, _, _ := strings.Cut(failed, "/"); strings.HasPrefix(top, "Test") {
 		s.Run, s.Skip = "^"+top+"$", ""
 	}
-	return r.test(ctx, s, overlay, limit, "")
+	return r.test(ctx, s, overlay, limit)
 }
+
+// program is where the tests are that were compiled last.
+func (r *runner) program() string { return filepath.Join(r.dir, "tests") }
 
 // overlay writes what stands in the place of sources, and gives the path of its list. A quiet one compares no text with
 // golden files.
@@ -153,23 +159,15 @@ func environ(overlay string) []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+flags)
 }
 
-// test runs a suite, and gives the name of the test that fails. With a profile it notes there what was run.
-func (r *runner) test(ctx context.Context, s Suite, overlay string, limit time.Duration, profile string) (failed string, err error) {
-	program := filepath.Join(r.dir, "tests")
-	compile, args := []string{"test", "-c", "-o", program}, []string{"-test.failfast", "-test.timeout=" + limit.String()}
-	if profile != "" {
-		compile = append(compile, "-coverpkg="+module+"/...")
-		args = append(args, "-test.coverprofile="+profile)
-	}
-	if says, err := r.compiler(ctx, overlay, append(compile, "./"+s.Package)...); err != nil {
-		return "compiler: " + firstError(says), ctx.Err()
-	}
+// test runs a suite that was compiled, and gives the name of the test that fails.
+func (r *runner) test(ctx context.Context, s Suite, overlay string, limit time.Duration, more ...string) (failed string, err error) {
+	args := append([]string{"-test.failfast", "-test.timeout=" + limit.String()}, more...)
 	for flag, pattern := range map[string]string{"run": s.Run, "skip": s.Skip} {
 		if pattern != "" {
 			args = append(args, "-test."+flag+"="+pattern)
 		}
 	}
-	out, err := r.bounded(ctx, limit+10*time.Second, filepath.Join(r.root, s.Package), overlay, program, args...)
+	out, err := r.bounded(ctx, limit+10*time.Second, filepath.Join(r.root, s.Package), overlay, r.program(), args...)
 	if err == nil || ctx.Err() != nil {
 		return "", ctx.Err()
 	}
