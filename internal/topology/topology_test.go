@@ -155,6 +155,42 @@ func TestPlaced(t *testing.T) {
 	}
 }
 
+// TestRequestedMAC: a server may have any address of one interface but those of gateways and the router, a gateway and whoever
+// may become one its own alone.
+func TestRequestedMAC(t *testing.T) {
+	p, err := policy.Parse(map[string]string{policy.KeyGateway: "172.20.0.100:8080,172.20.0.101:8080"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := topology.Network{ID: "n", Subnet: netip.MustParsePrefix("172.20.0.0/16"), BridgeAddr: netip.MustParseAddr("172.20.0.1"), Policy: p}
+	of := func(ip string) string { return topology.MACFor(n.ID, netip.MustParseAddr(ip)).String() }
+	const server, first, other, free = "172.20.240.1", "172.20.0.100", "172.20.0.101", "02:00:00:00:00:07"
+	for _, tt := range []struct {
+		role            topology.Role
+		ip, asked, want string
+	}{
+		{topology.RoleServer, server, "", of(server)},
+		{topology.RoleServer, server, free, free},
+		{topology.RoleServer, server, of(server), of(server)},
+		{topology.RoleServer, server, of(first), ""},
+		{topology.RoleServer, server, of("172.20.0.1"), ""},
+		{topology.RoleServer, server, "01:00:00:00:00:07", ""},
+		{topology.RoleServer, server, "02:00:00:00:00:00:00:07", ""},
+		{topology.RoleServer, server, "x", ""},
+		{topology.RoleGateway, first, "", of(first)},
+		{topology.RoleGateway, first, of(first), of(first)},
+		{topology.RoleGateway, first, of(other), ""},
+		{topology.RoleGateway, first, free, ""},
+		{topology.RoleCandidate, first, free, ""},
+		{topology.RoleCandidate, first, of(first), of(first)},
+	} {
+		got, err := n.RequestedMAC(topology.Endpoint{Role: tt.role, IP: netip.MustParseAddr(tt.ip)}, tt.asked)
+		if got.String() != tt.want || (err == nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), "--mac-address "+tt.asked) {
+			t.Errorf("%s at %s asks for %q: %s, %v; want %q", tt.role, tt.ip, tt.asked, got, err, tt.want)
+		}
+	}
+}
+
 func TestEndpointJSON(t *testing.T) {
 	for _, e := range []topology.Endpoint{
 		{ID: "a", NetworkID: "n", Owner: topology.OwnerDocker, Role: topology.RoleServer,
