@@ -28,7 +28,7 @@ type Mutation struct {
 
 // ID tells mutations apart. It is another one when the file changes.
 func (m Mutation) ID() string {
-	return fmt.Sprintf("%s:%d:%s:%d:%s", m.File, m.Line, m.Kind, m.From, m.Sum)
+	return fmt.Sprintf("%s:%s:%d-%d:%s", m.File, m.Sum, m.From, m.To, m.New)
 }
 
 // Package is the directory of the file.
