@@ -32,9 +32,12 @@ func TestSchema(t *testing.T) {
 			if err := schema.Validate(decode(t, []byte(later))); err != nil {
 				t.Errorf("with a field more: %v", err)
 			}
-			wrong := strings.Replace(string(data), `"schema":"mcpnet.`+name+`/1"`, `"schema":1`, 1)
-			if wrong == string(data) || schema.Validate(decode(t, []byte(wrong))) == nil {
-				t.Errorf("another document is taken: %s", wrong)
+			for part, wrong := range map[string]string{`"schema":"mcpnet.` + name + `/1"`: `"schema":1`,
+				`"mcpnet.gateway":"x"`: `"mcpnet.gateway":1`, `"packets":1`: `"packets":"1"`, `"action":"a"`: `"action":1`} {
+				other := strings.Replace(string(data), part, wrong, 1)
+				if other != string(data) && schema.Validate(decode(t, []byte(other))) == nil {
+					t.Errorf("another document is taken: %s", other)
+				}
 			}
 		})
 	}

@@ -148,7 +148,7 @@ func (c *catalogue) add(p listed) {
 
 // isProduct tells what is shipped from what is there for tests and developers.
 func isProduct(name string) bool {
-	for _, prefix := range []string{"test/", "scripts/", "internal/test", "internal/golden", "internal/frame"} {
+	for _, prefix := range []string{"test/", "scripts/", "internal/firewall/explain", "internal/test", "internal/golden", "internal/frame"} {
 		if strings.HasPrefix(name, prefix) {
 			return false
 		}
