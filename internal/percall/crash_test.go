@@ -1,7 +1,6 @@
 package percall_test
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -172,15 +171,7 @@ func (d doomed) killed(f *sharedFixture, c *testnet.NS, at int) bool {
 	cmd.Env = append(os.Environ(), crashVariable+"="+d.name, "MCPNET_CRASH_AT="+strconv.Itoa(at), "MCPNET_CRASH_OWNER="+string(f.owner),
 		"MCPNET_CRASH_STORE="+f.Dir, "MCPNET_CRASH_NETNS="+f.World.Host.Path(), "MCPNET_CRASH_PINS="+f.World.Pins,
 		"MCPNET_CRASH_PREFIX="+strconv.FormatBool(f.prefix()), "MCPNET_CRASH_SANDBOX="+c.Path())
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-		return true
-	}
-	if err != nil {
-		f.T.Fatalf("the process that is to be killed: %v\n%s", err, out)
-	}
-	return false
+	return testhost.Killed(f.T, cmd)
 }
 
 // TestSharedCrashed is the process that TestSharedCrash kills.

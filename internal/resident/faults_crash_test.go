@@ -14,6 +14,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/resident"
+	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -191,15 +192,7 @@ func (c crash) killed(g *faultHost, at int) bool {
 	cmd.Env = append(os.Environ(), crashVariable+"="+c.name, "MCPNET_CRASH_AT="+strconv.Itoa(at),
 		"MCPNET_CRASH_STORE="+g.store, "MCPNET_CRASH_NETNS="+g.world.Host.Path(), "MCPNET_CRASH_PINS="+g.world.Pins,
 		"MCPNET_CRASH_PREFIX="+strconv.FormatBool(g.prefix))
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-		return true
-	}
-	if err != nil {
-		g.t.Fatalf("the process that is to be killed: %v\n%s", err, out)
-	}
-	return false
+	return testhost.Killed(g.t, cmd)
 }
 
 // TestCrashed is the process that TestCrash kills.
