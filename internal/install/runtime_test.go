@@ -342,6 +342,23 @@ func TestRuntimeDiff(t *testing.T) {
 	}
 }
 
+// TestRuntimeReasons: an action says what its user should know: that containerd does not use what is written, and why a program
+// stays.
+func TestRuntimeReasons(t *testing.T) {
+	const disables = "disabled_plugins disable the CRI"
+	for line, want := range map[string]bool{`disabled_plugins = ["cri"]`: true, `disabled_plugins = ["io.containerd.grpc.v1.cri"]`: true,
+		`disabled_plugins = ["btrfs"]`: false, "": false} {
+		r := runtimeRequest(t, map[string]string{containerdPath: line + "\n" + version2, dockerPath: "{}\n"}, part.Docker, part.Containerd)
+		if got := actionAt(t, mustInstall(t, r), containerdPath).Reason; strings.Contains(got, disables) != want {
+			t.Errorf("%q: %q", line, got)
+		}
+		r.Engines = []Engine{part.Docker}
+		if got := actionAt(t, mustUninstall(t, r), part.RuntimePath); got.Verb != Unchanged || !strings.Contains(got.Reason, "another engine") {
+			t.Errorf("the runtime when containerd keeps it: %+v", got)
+		}
+	}
+}
+
 // TestRuntimeNext: which engine has to read what anew.
 func TestRuntimeNext(t *testing.T) {
 	var actions []Action

@@ -194,8 +194,8 @@ func skipCase(f *finder, n ast.Node, _ []ast.Node) {
 	}
 }
 
-// isArid tells of what is no behaviour that a test could ask for: log lines, what closes files when a function ends,
-// texts for people.
+// isArid tells of what is no behaviour that a test could ask for: log lines, what closes files and contexts when a function
+// ends, texts for people.
 func isArid(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.ImportSpec, *ast.TypeSpec:
@@ -203,7 +203,7 @@ func isArid(n ast.Node) bool {
 	case *ast.ExprStmt:
 		return isLog(n.X)
 	case *ast.DeferStmt:
-		return strings.HasPrefix(lastName(n.Call.Fun), "Close")
+		return strings.HasPrefix(lastName(n.Call.Fun), "Close") || lastName(n.Call.Fun) == "cancel"
 	case *ast.FuncDecl:
 		return n.Name.Name == "String" || n.Name.Name == "GoString"
 	}
@@ -225,8 +225,11 @@ func isLog(e ast.Expr) bool {
 }
 
 func lastName(e ast.Expr) string {
-	if s, ok := e.(*ast.SelectorExpr); ok {
-		return s.Sel.Name
+	switch e := e.(type) {
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	case *ast.Ident:
+		return e.Name
 	}
 	return ""
 }
