@@ -47,6 +47,16 @@ func TestWordsAreComplete(t *testing.T) {
 	}
 }
 
+// TestProcesses: Docker's plugin is one process that is told later who asked for an address; the others start one for each
+// call, which knows all.
+func TestProcesses(t *testing.T) {
+	for _, s := range surface.All() {
+		if docker := s.Owner == topology.OwnerDocker; s.Resident != docker || s.Later != docker {
+			t.Errorf("%s: resident %v, later %v", s.Owner, s.Resident, s.Later)
+		}
+	}
+}
+
 func TestStores(t *testing.T) {
 	if got := surface.Root(""); got != "/var/lib/mcpnet" {
 		t.Errorf("root without the variable: %s", got)
