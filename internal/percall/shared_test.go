@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -274,6 +276,23 @@ func testSharedWatch(t *testing.T, f *sharedFixture) {
 	f.Same(before)
 }
 
+// refusesUnreadable: nobody is attached to a network whose document cannot be read, and none is said to be.
+func (f *sharedFixture) refusesUnreadable(n topology.Network) {
+	f.T.Helper()
+	found, err := filepath.Glob(filepath.Join(f.Dir, "v2", "*", "network.json"))
+	if err != nil || len(found) != 1 {
+		f.T.Fatalf("documents of networks: %v, %v", found, err)
+	}
+	text, err := os.ReadFile(found[0])
+	f.Check(err)
+	f.Check(os.WriteFile(found[0], []byte("{"), 0o600))
+	if err := f.attachTo(n, testnet.New(f.T, "u"), "u", f.at("240.7"), topology.RoleServer); err == nil || !strings.Contains(err.Error(), found[0]) {
+		f.T.Errorf("attached to a network that cannot be read: %v", err)
+	}
+	f.Check(os.WriteFile(found[0], text, 0o600))
+	f.wantPlan()
+}
+
 // TestSharedRefuses: an attachment that is there, an interface that is there, an address that runs.
 func TestSharedRefuses(t *testing.T) {
 	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
@@ -293,6 +312,7 @@ func TestSharedRefuses(t *testing.T) {
 	}
 	f.Same(before)
 	f.wantPlan()
+	f.refusesUnreadable(n)
 	// A wire that is gone holds nothing: its container ended without a word.
 	f.space().Run("ip", "link", "delete", topology.Endpoint{ID: "a", Owner: f.owner}.Wire())
 	f.mustAttach(n, "f", "172.21.240.1", topology.RoleServer)

@@ -173,6 +173,9 @@ func TestLockDeadline(t *testing.T) {
 		!strings.Contains(err.Error(), "another operation") {
 		t.Errorf("after %v: %v", took, err)
 	}
+	if err := e.DeleteEndpoint(ctx, testhost.NetworkID, "a"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an endpoint that could not be deleted: %v", err)
+	}
 	close(release)
 	f.Check(<-done)
 	f.Settled()
