@@ -262,17 +262,29 @@ func TestColour(t *testing.T) {
 		if code := run([]string{"status", "--socket", socket}, terminal, terminal); code != exitDrift {
 			t.Errorf("exit status %d", code)
 		}
-		buf := make([]byte, 1<<16)
-		n, err := master.Read(buf)
-		check(t, err)
-		if got := bytes.Contains(buf[:n], []byte("\x1b[")); got != c.coloured || !bytes.Contains(buf[:n], []byte("DOWN")) {
-			t.Errorf("NO_COLOR=%q: coloured %v:\n%q", c.noColor, got, buf[:n])
+		shown := readUntil(t, master, terminal)
+		if got := strings.Contains(shown, "\x1b["); got != c.coloured || !strings.Contains(shown, "DOWN") {
+			t.Errorf("NO_COLOR=%q: coloured %v:\n%q", c.noColor, got, shown)
 		}
 	}
 	t.Setenv("NO_COLOR", "")
 	if _, out, _ := mcpnet("status", "--socket", socket); strings.Contains(out, "\x1b") {
 		t.Errorf("a pipe gets colours:\n%q", out)
 	}
+}
+
+// readUntil gives everything that was written to a terminal: the kernel hands it on piece by piece.
+func readUntil(t *testing.T, master, terminal *os.File) (shown string) {
+	t.Helper()
+	const end = "that was all"
+	_, err := terminal.WriteString(end)
+	check(t, err)
+	for buf := make([]byte, 4096); !strings.Contains(shown, end); {
+		n, err := master.Read(buf)
+		check(t, err)
+		shown += string(buf[:n])
+	}
+	return shown
 }
 
 // openTerminal makes a pseudo terminal.
