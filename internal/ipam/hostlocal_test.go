@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/mcpnet/mcpnet/internal/ipam"
@@ -57,6 +59,22 @@ func TestHostLocal(t *testing.T) {
 	for _, a := range all {
 		if err := p.Check(ctx, a); (err == nil) != (a == all[gateway]) {
 			t.Errorf("after GC: %s: %v", a.ContainerID, err)
+		}
+	}
+}
+
+// TestHostLocalWithoutFiles: who cannot look does not say that all is well.
+func TestHostLocalWithoutFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(file, nil, 0o600))
+	p, err := ipam.Open(ipam.HostLocal, fmt.Appendf(nil, `{"cniVersion": "1.1.0", "name": "n", "type": "mcpnet", "ipam": {"type": "host-local",
+		"dataDir": %q, "ranges": [[{"subnet": "10.1.0.0/29"}]]}}`, file), nil)
+	check(t, err)
+	a := ipam.Attachment{ContainerID: "c", IfName: "eth0"}
+	_, added := p.Add(t.Context(), a, nil)
+	for what, err := range map[string]error{"ADD": added, "CHECK": p.Check(t.Context(), a), "GC": p.GC(t.Context(), nil)} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
 		}
 	}
 }
