@@ -117,6 +117,13 @@ func testAdopt(t *testing.T, f *testhost.Docker, lost string) {
 	f.Same(before)
 	f.Settled()
 	f.Reaches(a, "172.20.0.100/8080", true)
+	// An endpoint that was adopted is watched over like any other.
+	wire := topology.Endpoint{ID: "a", Owner: topology.OwnerDocker}.Wire()
+	f.Space().Run("ip", "link", "set", wire, "down")
+	_, err := f.Front.Reconcile(t.Context())
+	f.Check(err)
+	testhost.WaitForCarrier(t, f.Space(), wire)
+	f.Reaches(a, "172.20.0.100/8080", true)
 	f.Check(f.Front.DeleteEndpoint(t.Context(), testhost.NetworkID, "a"))
 }
 
