@@ -359,6 +359,16 @@ func TestRuntimeReasons(t *testing.T) {
 	}
 }
 
+// TestManifestIsRoots: nobody else reads or writes what mcpnet would remove.
+func TestManifestIsRoots(t *testing.T) {
+	r := runtimeRequest(t, nil, part.Docker)
+	mustInstall(t, r)
+	info, err := os.Stat(filepath.Join(r.Root, manifest.Path))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 // TestRuntimeNext: which engine has to read what anew.
 func TestRuntimeNext(t *testing.T) {
 	var actions []Action
