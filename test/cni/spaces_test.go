@@ -89,6 +89,7 @@ func spaceGoes(l *lab) {
 // hostFlushed: no rule on the host holds anything that keeps servers in, or lets them through.
 func hostFlushed(l *lab) {
 	gateway, server := l.gateway(), l.server()
+	l.succeeds(l.reaches(server, gateway), "traffic at first") // the kernel may take a second to start a link that came up
 	before := l.denials(server)
 	l.NS.Run("nft", "flush", "ruleset")
 	for _, table := range []string{"filter", "nat"} {
