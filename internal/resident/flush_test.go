@@ -189,7 +189,7 @@ func TestWatchMakesAnew(t *testing.T) {
 		go func() { defer close(watching); f.Front.Watch(ctx) }()
 		time.Sleep(100 * time.Millisecond)
 		f.Unpin("mcp-secure")
-		testhost.Within(t, 10*time.Second, "the namespace is back", func() bool {
+		testhost.Within(t, 5*time.Second, "the namespace is back", func() bool {
 			steps, err := f.Front.Plan(t.Context())
 			return err == nil && len(steps) == 0
 		})
