@@ -10,6 +10,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testengine"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
+	"github.com/mcpnet/mcpnet/test/leak"
 )
 
 // TestFirewalld: beside a real firewalld a gateway has egress from its start, without any process that stays, and the
@@ -36,7 +37,7 @@ func TestFirewalld(t *testing.T) {
 			server := l.server()
 			l.succeeds(l.reaches(server, g), "the server does not reach the gateway")
 			l.want(soon(g), "the gateway has no egress")
-			says := answer(g, "198.51.100.1:22")
+			says := answer(g, "198.51.100.1:22", leak.NewControl(l.t))
 			l.want(says == "connection refused", "the gateway to the host: %s", says)
 			firewalld.Cmd("--reload")
 			l.want(!egress(g), "egress after a reload, and no process that would see to it")
