@@ -10,7 +10,7 @@ import (
 
 // TestStatusOfFirewalld: where firewalld runs, its zone of the uplink is shown, and a refusal is in the exit status.
 func TestStatusOfFirewalld(t *testing.T) {
-	runs := strings.NewReplacer(`"iptables":"nft"`, `"iptables":"nft","firewalld":true`).Replace(inForce)
+	runs := strings.NewReplacer(`"iptables":"nft"`, `"iptables":"nft","firewalld":true`).Replace(calm)
 	joined := strings.Replace(runs, `"uplinkUp":true`, `"uplinkUp":true,"zone":"mcpnet"`, 1)
 	refuses := strings.Replace(runs, `"findings":[`, `"findings":[{"code":"firewalld-refuses","severity":"failure",`+
 		`"object":"network mcp-secure","meaning":"uplink mcp-secure is in no zone that forwards"},`, 1)

@@ -98,7 +98,7 @@ func printStatus(out io.Writer, s report.Status) error {
 		fmt.Fprintf(w, "Findings:\n")
 	}
 	for _, f := range s.Findings {
-		pad := strings.Repeat(" ", len(report.Failure)-len(f.Severity))
+		pad := strings.Repeat(" ", max(0, len(report.Failure)-len(f.Severity)))
 		fmt.Fprintf(w, "  %s%s  %s\n", paintSeverity(p, f.Severity), pad, findingText(f))
 	}
 	if unused {
