@@ -47,8 +47,8 @@ func breaches(d *oci.Document, network string) ([]string, error) {
 	return problems, nil
 }
 
-// strangerIn finds a process of another network in a namespace. A pod's namespaces hold none: all of its containers have
-// one network.
+// strangerIn finds a process of another network in a namespace. A pod's namespaces hold none: all of its containers
+// have one network.
 func strangerIn(path, kind string, network uint64) (s procfs.Stranger, found bool, err error) {
 	for look := range looks {
 		if look > 0 {

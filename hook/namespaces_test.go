@@ -34,8 +34,8 @@ func process(t *testing.T, network string, unshare ...string) int {
 	return 0
 }
 
-// TestNamespaces: a namespace that a container joins is a pod's where all of its processes have the container's network,
-// and another container's where one has not.
+// TestNamespaces: a namespace that a container joins is a pod's where all of its processes have the container's
+// network, and another container's where one has not.
 func TestNamespaces(t *testing.T) {
 	pod, outside := testnet.New(t, "pod"), testnet.New(t, "outside")
 	infra := process(t, pod.Path(), "--ipc", "--uts")

@@ -50,8 +50,8 @@ func ip(t *testing.T, n *testnet.NS, args ...string) {
 	}
 }
 
-// TestStart: a server that conforms is attested. One that does not is refused where the network enforces its policy, and is
-// never attested. A default runtime refuses in every mode what it could not harden.
+// TestStart: a server that conforms is attested. One that does not is refused where the network enforces its policy,
+// and is never attested. A default runtime refuses in every mode what it could not harden.
 func TestStart(t *testing.T) {
 	const create, start = "create --bundle BUNDLE id", "--root ROOT start id"
 	another := func(a attached) {

@@ -178,8 +178,8 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 	}
 }
 
-// startDocker opens the store of Docker's networks, and makes the kernel what it says. What keeps it from that may pass:
-// another plugin that has not ended yet, or the nft command.
+// startDocker opens the store of Docker's networks, and makes the kernel what it says. What keeps it from that may
+// pass: another plugin that has not ended yet, or the nft command.
 func startDocker(ctx context.Context, c config, log *slog.Logger) (*resident.Front, error) {
 	e, err := resident.Open(ctx, resident.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns, Pins: c.pins(),
 		Owner: surface.Docker.Owner, Bus: c.bus(), Log: log})

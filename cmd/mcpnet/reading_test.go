@@ -24,9 +24,9 @@ import (
 // asCommand is set where this program is to be the command.
 const asCommand = "MCPNET_TEST_COMMAND"
 
-// TestReadingChangesNothing: no command that reads changes a file of the store, or anything in the kernel, whatever state
-// the documents are in: whole, of a later version, of an earlier one, or broken. There is drift to be read, and a cache of
-// what the kernel offers is missing.
+// TestReadingChangesNothing: no command that reads changes a file of the store, or anything in the kernel, whatever
+// state the documents are in: whole, of a later version, of an earlier one, or broken. There is drift to be read, and a
+// cache of what the kernel offers is missing.
 func TestReadingChangesNothing(t *testing.T) {
 	world, root := testnet.NewWorld(t), t.TempDir()
 	store := surface.CNI.Store(root)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// hostPath is a place of the host that is a way out of the network for a container in which it is mounted. Whether it is
-// mounted read-only does not matter: a socket answers all the same, and what may be read holds keys and other
+// hostPath is a place of the host that is a way out of the network for a container in which it is mounted. Whether it
+// is mounted read-only does not matter: a socket answers all the same, and what may be read holds keys and other
 // containers' files.
 type hostPath struct {
 	path string
@@ -94,8 +94,8 @@ var engineSockets = map[string]string{
 	"docker-containerd.sock": "containerd's socket",
 }
 
-// harmless is the one part of the host's /proc that an engine mounts by itself: NVIDIA's tools show a container its GPUs
-// there.
+// harmless is the one part of the host's /proc that an engine mounts by itself: NVIDIA's tools show a container its
+// GPUs there.
 const harmless = "/proc/driver/nvidia"
 
 // aliases are links that most hosts have. A path that is another link has to be resolved by whoever can see the host.
@@ -157,8 +157,8 @@ var hostDevices = []struct{ why, names string }{
 		"md[0-9]* md loop* nbd* rbd* zd* zvol drbd* bcache* ram[0-9]* disk block raw btrfs-control"},
 }
 
-// WayOutOfDevice tells why a device of the host, by its path there, is a way out of the network for a container that may
-// use it; bad is false where it is none.
+// WayOutOfDevice tells why a device of the host, by its path there, is a way out of the network for a container that
+// may use it; bad is false where it is none.
 func WayOutOfDevice(device string) (reason string, bad bool) {
 	p := path.Clean(device)
 	below, ok := strings.CutPrefix(p, "/dev/")

@@ -29,8 +29,8 @@ const (
 	youth = time.Second
 	// tick is the unit in which the kernel tells a process's start (USER_HZ).
 	tick = time.Second / 100
-	// outletsAge is how long the interfaces found in a container count while their names stay. To look again costs a socket
-	// in the container.
+	// outletsAge is how long the interfaces found in a container count while their names stay. To look again costs a
+	// socket in the container.
 	outletsAge = time.Minute
 )
 
@@ -255,8 +255,8 @@ func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) 
 	return outlets{time.Now(), names, admission.Outlets(o.Others, len(o.Endpoints))}, nil
 }
 
-// mounted finds the host's files among the mounts of a process. One in a user namespace of its own sees no more than its
-// container. A process that sees none is not asked again: it may not mount anything, or is in excess.
+// mounted finds the host's files among the mounts of a process. One in a user namespace of its own sees no more than
+// its container. A process that sees none is not asked again: it may not mount anything, or is in excess.
 func (c *ProcessCollector) mounted(p admission.Process, next *findings) (problems []admission.Problem) {
 	id := process{p.PID, p.Start}
 	if p.Nested || len(p.Elsewhere) > 0 || c.clean[id] {

@@ -49,8 +49,9 @@ func (r *records) of(container string) *admission.Record {
 // sharers are the other containers in a container's namespaces.
 func (r *records) sharers(container string) []admission.Sharer { return r.shared[container] }
 
-// read reads the records of living containers that are not known yet, those of servers first, and forgets others. Without
-// a server it reads nothing. An error says that some are not known, and findings tell which have not been for long.
+// read reads the records of living containers that are not known yet, those of servers first, and forgets others.
+// Without a server it reads nothing. An error says that some are not known, and findings tell which have not been for
+// long.
 func (r *records) read(ctx context.Context, listed []docker.Container, servers []candidate) ([]report.Finding, error) {
 	unread := r.forget(listed, servers)
 	var failed []error

@@ -8,8 +8,8 @@ import (
 )
 
 // CompileHost gives the rules of the host for a network's uplink: published ports, a masquerade, a way through the
-// forward chains of others, and nothing into the host itself. None of them holds a promise; without them a gateway has no egress. A
-// network without an uplink has none.
+// forward chains of others, and nothing into the host itself. None of them holds a promise; without them a gateway has
+// no egress. A network without an uplink has none.
 func CompileHost(n topology.Network) Ruleset {
 	if !n.HasUplink() {
 		return Ruleset{}

@@ -342,8 +342,8 @@ func TestRuntimeDiff(t *testing.T) {
 	}
 }
 
-// TestRuntimeReasons: an action says what its user should know: that containerd does not use what is written, and why a program
-// stays.
+// TestRuntimeReasons: an action says what its user should know: that containerd does not use what is written, and why a
+// program stays.
 func TestRuntimeReasons(t *testing.T) {
 	const disables = "disabled_plugins disable the CRI"
 	for line, want := range map[string]bool{`disabled_plugins = ["cri"]`: true, `disabled_plugins = ["io.containerd.grpc.v1.cri"]`: true,

@@ -171,8 +171,8 @@ var kindsOfLinks = map[string]string{
 	"vrf": "type vrf table 7", "team": "type team", "wireguard": "type wireguard", "netkit": "type netkit peer name x",
 }
 
-// TestForeignKinds: a link of any type that has a name of ours and no mark is neither taken nor removed: the uplink's on
-// the host, and the bridge's, the router's and a wire's in the namespace.
+// TestForeignKinds: a link of any type that has a name of ours and no mark is neither taken nor removed: the uplink's
+// on the host, and the bridge's, the router's and a wire's in the namespace.
 func TestForeignKinds(t *testing.T) {
 	in, other := open(t, "in"), open(t, "other")
 	in.AddBridge("base")

@@ -1,8 +1,8 @@
 // Package logging writes the log of mcpnet's programs so that whoever keeps it sees levels, and one time for each line.
 //
-// Docker keeps what a managed plugin writes: each line of standard output at level info, each of standard error at level
-// error, with a time of its own. systemd takes a level from the first characters of a line (sd-daemon(3)), and adds the
-// time. Anybody else gets slog's text as it is.
+// Docker keeps what a managed plugin writes: each line of standard output at level info, each of standard error at
+// level error, with a time of its own. systemd takes a level from the first characters of a line (sd-daemon(3)), and
+// adds the time. Anybody else gets slog's text as it is.
 package logging
 
 import (

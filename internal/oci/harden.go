@@ -15,8 +15,8 @@ const CapsAnnotation = "io.mcpnet.caps"
 // would hold what is in it.
 var kept = []string{"bounding", "effective", "inheritable", "permitted"}
 
-// Harden takes every capability that is not allowed from a bundle's process, sets no_new_privileges, keeps it from sockets
-// that no network namespace confines, and marks the bundle.
+// Harden takes every capability that is not allowed from a bundle's process, sets no_new_privileges, keeps it from
+// sockets that no network namespace confines, and marks the bundle.
 func (d *Document) Harden(allowed policy.Caps) error {
 	process, err := d.root.child("process")
 	if err == nil && process == nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// unshared are the namespaces that a container on an mcpnet network must have for itself or with its pod, by the names that
-// the specification gives them.
+// unshared are the namespaces that a container on an mcpnet network must have for itself or with its pod, by the names
+// that the specification gives them.
 var unshared = []string{"network", "pid", "ipc", "mount", "uts"}
 
 // kernelName is what the kernel calls a kind of namespace, as in /proc/PID/ns.
@@ -55,8 +55,8 @@ func (d *Document) NetNS() (string, error) {
 	return paths["network"], err
 }
 
-// Joined are the namespaces that the container joins, beside its network and those of the host: paths by the kernel's names
-// of their kinds.
+// Joined are the namespaces that the container joins, beside its network and those of the host: paths by the kernel's
+// names of their kinds.
 func (d *Document) Joined() (map[string]string, error) {
 	paths, err := d.namespaces()
 	if err != nil {

@@ -23,8 +23,8 @@ var usualPlaces = map[string]string{"proc": "/proc", "sysfs": "/sys", "devtmpfs"
 // layers are the options of an overlay that name directories of the host.
 var layers = []string{"lowerdir", "upperdir", "workdir"}
 
-// reach tells what of the host a bundle's container would have beside its network: places among its mounts, devices, and
-// files by which root reaches the kernel.
+// reach tells what of the host a bundle's container would have beside its network: places among its mounts, devices,
+// and files by which root reaches the kernel.
 func (d *Document) reach() (problems []string, err error) {
 	var spec specs.Spec
 	for name, into := range map[string]any{"mounts": &spec.Mounts, "linux": &spec.Linux} {
@@ -147,8 +147,8 @@ func within(path, dir string) bool {
 
 func below(path, dir string) string { return strings.TrimPrefix(path, strings.TrimSuffix(dir, "/")) }
 
-// wayOutOfDevice tells why a device is a way past the container's network. It goes by the name that the device has on the
-// host: its path is that in the container, which users choose.
+// wayOutOfDevice tells why a device is a way past the container's network. It goes by the name that the device has on
+// the host: its path is that in the container, which users choose.
 func wayOutOfDevice(dev specs.LinuxDevice) (reason string, bad bool) {
 	if dev.Type == "b" || dev.Type == "c" || dev.Type == "u" {
 		kind := strings.Replace(dev.Type, "u", "c", 1)

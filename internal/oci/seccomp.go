@@ -19,16 +19,16 @@ var confined = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLI
 var (
 	// familyCalls make a socket of the family in their first argument.
 	familyCalls = []string{"socket", "socketpair"}
-	// hiddenCalls make a socket of a family that no filter can see: socketcall(2) of 32-bit x86 has it behind a pointer, and
-	// io_uring in a ring.
+	// hiddenCalls make a socket of a family that no filter can see: socketcall(2) of 32-bit x86 has it behind a pointer,
+	// and io_uring in a ring.
 	hiddenCalls = []string{"socketcall", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 )
 
 // refusing are the actions by which a call does not take place.
 var refusing = []specs.LinuxSeccompAction{specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno}
 
-// confineSockets has the bundle's seccomp profile let its processes make sockets of the confined families alone. What the
-// profile refuses beyond that it goes on refusing. A bundle without a profile gets one that refuses nothing else.
+// confineSockets has the bundle's seccomp profile let its processes make sockets of the confined families alone. What
+// the profile refuses beyond that it goes on refusing. A bundle without a profile gets one that refuses nothing else.
 func (d *Document) confineSockets() error {
 	linux, err := d.linux()
 	if err != nil {
@@ -65,8 +65,8 @@ var architectures = map[string][]specs.Arch{
 	"amd64": {specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, "arm64": {specs.ArchAARCH64, specs.ArchARM},
 }
 
-// confine changes the rules of a profile. An unconditional rule of a call counts for more than rules about its arguments
-// (seccomp_rule_add(3)), so the rules that let a family call through are replaced.
+// confine changes the rules of a profile. An unconditional rule of a call counts for more than rules about its
+// arguments (seccomp_rule_add(3)), so the rules that let a family call through are replaced.
 func (profile object) confine() error {
 	var fallback specs.LinuxSeccompAction
 	var errno *uint

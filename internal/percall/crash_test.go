@@ -39,8 +39,9 @@ var dooms = []doomed{
 	{name: "repair", role: topology.RoleServer, ip: "0.7", flushed: true, least: 3},
 }
 
-// TestSharedCrash kills the process of an attachment in each of its places, for netavark on this kernel and for CNI as on
-// an older one. A wire that is up has its rules, nothing is open, and what the runtime then does has it all come right.
+// TestSharedCrash kills the process of an attachment in each of its places, for netavark on this kernel and for CNI as
+// on an older one. A wire that is up has its rules, nothing is open, and what the runtime then does has it all come
+// right.
 func TestSharedCrash(t *testing.T) {
 	testhost.EachKernel(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
 		owner := topology.OwnerCNI

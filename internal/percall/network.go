@@ -106,8 +106,8 @@ func (f *Front) putInForce(ctx context.Context, n plan.Network) error {
 }
 
 // changeNetwork gives a network another policy, or repairs it. Until all of it is in force the document says so: an
-// attachment looks at the network's own rules alone, and takes them for the whole when a process was killed before it had
-// put the endpoints back.
+// attachment looks at the network's own rules alone, and takes them for the whole when a process was killed before it
+// had put the endpoints back.
 func (f *Front) changeNetwork(ctx context.Context, s *state, known *network, n topology.Network) error {
 	if err := f.store.PutPending(n); err != nil {
 		return err

@@ -288,8 +288,8 @@ func testSharedOrder(t *testing.T, f *sharedFixture) {
 	f.wantPlan()
 }
 
-// TestSharedPending: a change of the policy that ends between document and rules is not in force, and the next attachment
-// knows: the rules bear the same ids under both policies.
+// TestSharedPending: a change of the policy that ends between document and rules is not in force, and the next
+// attachment knows: the rules bear the same ids under both policies.
 func TestSharedPending(t *testing.T) {
 	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
 	n := f.sharedNetwork(map[string]string{policy.KeyEgress: "tcp/443"})
@@ -318,8 +318,8 @@ func TestSharedPending(t *testing.T) {
 	f.Reaches(g, "198.51.100.2/443", false)
 }
 
-// TestSharedGatewayRoutes: a gateway has a default route where its network has egress, and the host forwards for it; it has
-// none where the network has none.
+// TestSharedGatewayRoutes: a gateway has a default route where its network has egress, and the host forwards for it; it
+// has none where the network has none.
 func TestSharedGatewayRoutes(t *testing.T) {
 	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
 	f.World.Host.Sysctl("net.ipv4.ip_forward", "0")

@@ -60,8 +60,8 @@ func TestAttach(t *testing.T) {
 	golden.Check(t, *update, "attach.txt", b.String())
 }
 
-// TestAttachOrder: the wire comes up last. Before, its guard stands, the container has its addresses, and a gateway is a
-// port.
+// TestAttachOrder: the wire comes up last. Before, its guard stands, the container has its addresses, and a gateway is
+// a port.
 func TestAttachOrder(t *testing.T) {
 	for _, f := range []firewall.Features{prefixed, older} {
 		for _, chained := range []bool{false, true} {

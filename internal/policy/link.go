@@ -55,8 +55,8 @@ func parseBridge(value string) (string, problem.List) {
 	return value, problems
 }
 
-// BridgeProblems tells what keeps the bridge of another plugin from being a network's: its name, too, stands in rule sets
-// and settings.
+// BridgeProblems tells what keeps the bridge of another plugin from being a network's: its name, too, stands in rule
+// sets and settings.
 func BridgeProblems(name string) problem.List {
 	_, problems := parseBridge(name)
 	return problems

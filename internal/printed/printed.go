@@ -12,7 +12,8 @@ import (
 // maxName is how many bytes of a name are shown.
 const maxName = 120
 
-// Name is a name within a sentence: as it is, or quoted where it would be invisible, end a line or pass for several words.
+// Name is a name within a sentence: as it is, or quoted where it would be invisible, end a line or pass for several
+// words.
 func Name(name string) string {
 	short := name
 	if len(short) > maxName {

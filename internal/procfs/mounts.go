@@ -58,8 +58,8 @@ func parseMounts(text string) (out []mount) {
 	return out
 }
 
-// sources are the paths that a container's mounts have on the host. One whose file system is not mounted there has none,
-// and every container has the hierarchy of control groups.
+// sources are the paths that a container's mounts have on the host. One whose file system is not mounted there has
+// none, and every container has the hierarchy of control groups.
 func sources(own, hosts []mount) (out []string) {
 	for _, m := range own {
 		if strings.HasPrefix(m.kind, "cgroup") {

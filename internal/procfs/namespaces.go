@@ -16,8 +16,8 @@ type Stranger struct {
 	Name string
 }
 
-// StrangerIn finds a process that is in the namespace at a path, whose kind is the name of a file in /proc/PID/ns, and in
-// another network namespace than that of the container. Of a pod's namespaces there is none.
+// StrangerIn finds a process that is in the namespace at a path, whose kind is the name of a file in /proc/PID/ns, and
+// in another network namespace than that of the container. Of a pod's namespaces there is none.
 func StrangerIn(path, kind string, network uint64) (found Stranger, ok bool, err error) {
 	inode, err := NamespaceOf(path)
 	if err != nil {

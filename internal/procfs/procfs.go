@@ -81,8 +81,8 @@ func numbers(path string) (out []int, err error) {
 // NetNS is the path of a process's network namespace.
 func NetNS(pid int) string { return filepath.Join(root, strconv.Itoa(pid), "ns/net") }
 
-// Interfaces names the interfaces in a process's network namespace. It costs less than a socket there. One that has ended
-// has none.
+// Interfaces names the interfaces in a process's network namespace. It costs less than a socket there. One that has
+// ended has none.
 func Interfaces(pid int) (names []string, err error) {
 	text, err := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "net/dev"))
 	if ended(err) || errors.Is(err, unix.EINVAL) {

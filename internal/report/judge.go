@@ -25,7 +25,8 @@ const (
 	violates      = "violates"
 )
 
-// Judge finds what of a network does not work, or is not known. Each reason stands once, with everybody whom it is about.
+// Judge finds what of a network does not work, or is not known. Each reason stands once, with everybody whom it is
+// about.
 func (n Network) Judge(j Judged) []Finding {
 	return slices.Concat(n.gatewayFindings(j), n.egressFindings(j), n.portFindings(j), n.containerFindings(j), n.watchFindings(j))
 }

@@ -177,7 +177,8 @@ func (c CNIConfig) EndpointWords(args map[string]string, ipam string) EndpointWo
 	return w
 }
 
-// podName is the name by which a user knows the container: that of a pod, or the one that Podman says in the same place.
+// podName is the name by which a user knows the container: that of a pod, or the one that Podman says in the same
+// place.
 func podName(args map[string]string) string {
 	name, namespace := args["K8S_POD_NAME"], args["K8S_POD_NAMESPACE"]
 	if name == "" || namespace == "" || namespace == name {

@@ -10,8 +10,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
-// TestReports: what is denied is reported to the NFLOG group of the network's namespace with the id of its rule, unless the
-// policy says otherwise.
+// TestReports: what is denied is reported to the NFLOG group of the network's namespace with the id of its rule, unless
+// the policy says otherwise.
 func TestReports(t *testing.T) {
 	for log, want := range map[string]bool{"denied": true, "off": false, "all": true} {
 		t.Run(log, func(t *testing.T) {
@@ -38,8 +38,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// TestAuditMode: with mcpnet.mode=audit the gateway's other ports are reached, and counted. Everything else is as it is with
-// the default, which TestPath shows.
+// TestAuditMode: with mcpnet.mode=audit the gateway's other ports are reached, and counted. Everything else is as it is
+// with the default, which TestPath shows.
 func TestAuditMode(t *testing.T) {
 	testhost.OnBothKernels(t, func(t *testing.T, f *testhost.Docker) {
 		f.Network(map[string]string{"mcpnet.gateway": "172.20.0.100:8080", "mcpnet.mode": "audit"})

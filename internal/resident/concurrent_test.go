@@ -73,7 +73,8 @@ func TestSuccessorBeforeTheEnd(t *testing.T) {
 	}
 }
 
-// TestSuccessorMeanwhile: the successor comes just when its predecessor's link goes, and keeps all that leads to the address.
+// TestSuccessorMeanwhile: the successor comes just when its predecessor's link goes, and keeps all that leads to the
+// address.
 func TestSuccessorMeanwhile(t *testing.T) {
 	testhost.OnBothKernels(t, func(t *testing.T, f *testhost.Docker) {
 		f.Network(testhost.OneGateway)

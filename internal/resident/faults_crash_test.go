@@ -93,8 +93,8 @@ func TestCrash(t *testing.T) {
 }
 
 // dieEverywhere kills the engine in one place after the other, until the call has no more. The first place is before
-// the first step; all others are after a step. In every other place the container engine repeats the call, in the others
-// it gives up; with the other kind of kernel it is the other way round.
+// the first step; all others are after a step. In every other place the container engine repeats the call, in the
+// others it gives up; with the other kind of kernel it is the other way round.
 func (c crash) dieEverywhere(t *testing.T, prefix bool) {
 	crashes, repeat := 0, prefix
 	for at, died := 1, true; died; at, repeat = at+1+(at+1)%2, !repeat {

@@ -1,6 +1,6 @@
-// Package strictjson reads JSON documents by which mcpnet judges, and which other programs act on. It refuses a document
-// that programs read in different ways: encoding/json takes a name in any case, and the last of two members with one
-// name; other readers take the exact name, or the first member.
+// Package strictjson reads JSON documents by which mcpnet judges, and which other programs act on. It refuses a
+// document that programs read in different ways: encoding/json takes a name in any case, and the last of two members
+// with one name; other readers take the exact name, or the first member.
 package strictjson
 
 import (

@@ -47,8 +47,8 @@ func TestWordsAreComplete(t *testing.T) {
 	}
 }
 
-// TestProcesses: Docker's plugin is one process that is told later who asked for an address; the others start one for each
-// call, which knows all.
+// TestProcesses: Docker's plugin is one process that is told later who asked for an address; the others start one for
+// each call, which knows all.
 func TestProcesses(t *testing.T) {
 	for _, s := range surface.All() {
 		if docker := s.Owner == topology.OwnerDocker; s.Resident != docker || s.Later != docker {

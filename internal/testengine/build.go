@@ -113,8 +113,8 @@ func goBuildFor(t T, arch, dir string) string {
 	return binary
 }
 
-// showSources looks at every directory of the module that a program is made of. The go command keeps the result of a test
-// until a file that the test opened is another one, and does not see what a build in a subprocess reads.
+// showSources looks at every directory of the module that a program is made of. The go command keeps the result of a
+// test until a file that the test opened is another one, and does not see what a build in a subprocess reads.
 func showSources(t T, program string) {
 	t.Helper()
 	root := ModuleRoot(t)

@@ -155,8 +155,8 @@ func TestPlaced(t *testing.T) {
 	}
 }
 
-// TestRequestedMAC: a server may have any address of one interface but those of gateways and the router, a gateway and whoever
-// may become one its own alone.
+// TestRequestedMAC: a server may have any address of one interface but those of gateways and the router, a gateway and
+// whoever may become one its own alone.
 func TestRequestedMAC(t *testing.T) {
 	p, err := policy.Parse(map[string]string{policy.KeyGateway: "172.20.0.100:8080,172.20.0.101:8080"})
 	if err != nil {

@@ -52,8 +52,8 @@ func (h *habits) put(s Suite, u usual) error {
 	return replaceFile(h.path, text)
 }
 
-// reaches tells whether a suite runs what a mutation changes: in its own process by its coverage, and in the programs that
-// it builds as far as they are made of the package.
+// reaches tells whether a suite runs what a mutation changes: in its own process by its coverage, and in the programs
+// that it builds as far as they are made of the package.
 func (r *runner) reaches(u usual, s Suite, m Mutation) bool {
 	for _, program := range built[s.Package] {
 		if r.catalogue.needs[program][m.Package()] {

@@ -7,9 +7,9 @@
 //
 // No source is touched: the go command is told of a changed file beside it (-overlay), and so are the go commands that
 // tests run. What became of each mutation is in build/mutate: mutations.json, which the next run goes on with, and
-// mutations.md. A mutation that only golden files notice is told apart: in the first round they are not compared. A test
-// that fails has to fail twice. Suites that fail without a mutation are not asked. Log lines, deferred calls that close something, and
-// String methods are not mutated.
+// mutations.md. A mutation that only golden files notice is told apart: in the first round they are not compared. A
+// test that fails has to fail twice. Suites that fail without a mutation are not asked. Log lines, deferred calls that
+// close something, and String methods are not mutated.
 package main
 
 import (

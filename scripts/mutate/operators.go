@@ -194,8 +194,8 @@ func skipCase(f *finder, n ast.Node, _ []ast.Node) {
 	}
 }
 
-// isArid tells of what is no behaviour that a test could ask for: log lines, what closes files and contexts when a function
-// ends, texts for people.
+// isArid tells of what is no behaviour that a test could ask for: log lines, what closes files and contexts when a
+// function ends, texts for people.
 func isArid(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.ImportSpec, *ast.TypeSpec:

@@ -79,7 +79,8 @@ func (r *runner) ask(ctx context.Context, m Mutation) (Outcome, string, error) {
 	return Survived, "", nil
 }
 
-// killer is the first test that fails. It has to fail twice, so that a machine that was busy for a moment kills nothing.
+// killer is the first test that fails. It has to fail twice, so that a machine that was busy for a moment kills
+// nothing.
 func (r *runner) killer(ctx context.Context, m Mutation, suites []Suite, overlay string) (string, error) {
 	for _, s := range suites {
 		usual, err := r.usually(ctx, s)

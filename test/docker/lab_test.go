@@ -36,15 +36,16 @@ func onEveryVersion(t *testing.T, f func(t *testing.T, version string)) {
 	each(t, versions(), f)
 }
 
-// besideOthers gives the latest version to a test that needs one engine: two such tests run at a time, as two versions do.
+// besideOthers gives the latest version to a test that needs one engine: two such tests run at a time, as two versions
+// do.
 func besideOthers(t *testing.T) string {
 	t.Helper()
 	t.Parallel()
 	return versions()[len(versions())-1]
 }
 
-// onComposeVersions is onEveryVersion for engines whose Debian has Compose: of the everyday run one, so that such tests run
-// beside others, too.
+// onComposeVersions is onEveryVersion for engines whose Debian has Compose: of the everyday run one, so that such tests
+// run beside others, too.
 func onComposeVersions(t *testing.T, f func(t *testing.T, version string)) {
 	t.Parallel()
 	each(t, slices.DeleteFunc(versions(), func(v string) bool { return v == "20.10" }), f)

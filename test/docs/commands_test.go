@@ -232,7 +232,8 @@ func sourceText(t *testing.T) string {
 	return all.String()
 }
 
-// engines are messages of Docker's in the table of errors, by what makes it say so before anything of mcpnet is installed.
+// engines are messages of Docker's in the table of errors, by what makes it say so before anything of mcpnet is
+// installed.
 var engines = map[string]string{
 	`plugin "mcpnet" not found`:               "docker network create -d mcpnet absent",
 	"unknown or invalid runtime name: mcpnet": "docker run --rm --runtime mcpnet busybox true",

@@ -10,8 +10,8 @@ import (
 
 var makeTarget = regexp.MustCompile(`^make ([a-z-]+)$`)
 
-// TestDockerfile: what the Dockerfile copies and runs is there, and what it does not copy into its build is not needed. No
-// image of Go is at hand here, so that nothing shows more.
+// TestDockerfile: what the Dockerfile copies and runs is there, and what it does not copy into its build is not needed.
+// No image of Go is at hand here, so that nothing shows more.
 func TestDockerfile(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	if err != nil {

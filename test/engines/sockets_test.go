@@ -36,8 +36,8 @@ func parseMade(t *testing.T, out string) made {
 	return m
 }
 
-// TestSockets: with either real runtime, whatever the seccomp profile, a container of mcpnet-runtime gets sockets that its
-// network namespace confines and no others. Without it each of the ways leads to a socket that none does.
+// TestSockets: with either real runtime, whatever the seccomp profile, a container of mcpnet-runtime gets sockets that
+// its network namespace confines and no others. Without it each of the ways leads to a socket that none does.
 func TestSockets(t *testing.T) {
 	hook := testengine.GoFile(t, "", "hook").Source
 	files := []testengine.File{testengine.GoFile(t, "/bin/sockets", "test/sockets")}
@@ -102,8 +102,8 @@ func checkMade(t *testing.T, what string, m made) {
 	}
 }
 
-// TestFoldedKeys: a bundle that runc reads otherwise than it is written is refused. The control: runc itself runs it, with
-// a capability under a key that only ends like the right one.
+// TestFoldedKeys: a bundle that runc reads otherwise than it is written is refused. The control: runc itself runs it,
+// with a capability under a key that only ends like the right one.
 func TestFoldedKeys(t *testing.T) {
 	p := testengine.StartPodman(t, testengine.PodmanOptions{Version: "4.3", Host: testengine.Host{NetNS: testnet.New(t, "host").Path(),
 		Programs: map[string]string{runtimePath: testengine.GoFile(t, "", "hook").Source}}})

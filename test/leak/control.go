@@ -12,8 +12,8 @@ import (
 
 // Control is a closed port of an ordinary bridge, which is asked at the same time as what mcpnet denies. Where software
 // emulates the processor, everything takes longer, and how much longer changes from one instant to the next. There an
-// answer may take ten times as long as the control's, but never as long as a kernel's timer: who waits for one is late on
-// every machine.
+// answer may take ten times as long as the control's, but never as long as a kernel's timer: who waits for one is late
+// on every machine.
 type Control struct {
 	from *testnet.NS // nil where a processor is one
 }

@@ -87,9 +87,9 @@ func (s *Storm) through(t *testing.T, all []change) {
 	}
 }
 
-// TestOrderPerCall is TestOrder where each attachment is a process of its own. The rules that are gone come back with the
-// next container, under the storm. Behind another plugin the interface is that one's until mcpnet is called, so that a
-// storm from before the container runs shows nothing of mcpnet's.
+// TestOrderPerCall is TestOrder where each attachment is a process of its own. The rules that are gone come back with
+// the next container, under the storm. Behind another plugin the interface is that one's until mcpnet is called, so
+// that a storm from before the container runs shows nothing of mcpnet's.
 func TestOrderPerCall(t *testing.T) {
 	for name, fabric := range map[string]func(testnet.T, map[string]string) func(*testnet.World) Fabric{
 		"cni": NewCNI, "netavark": NewNetavark,

@@ -106,8 +106,8 @@ func handleOf(b *bench, id string) string {
 	return ""
 }
 
-// TestWatchOverflow: where the kernel drops notifications, because nobody took them in time, anything may have happened,
-// and the watch goes on.
+// TestWatchOverflow: where the kernel drops notifications, because nobody took them in time, anything may have
+// happened, and the watch goes on.
 func TestWatchOverflow(t *testing.T) {
 	b := newBench(t, firewall.Features{})
 	b.load()
