@@ -42,7 +42,7 @@ func guarded(t testing.TB, in *testnet.NS, ip netip.Addr) bool {
 	}))
 	defer func() { check(t, conn.CloseLasting()) }()
 	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
-	if err != nil || !slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Name == "MCP-WIRES" }) {
+	if err != nil || !slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Name == "DOCKER-MCP" }) {
 		return false
 	}
 	set, err := conn.GetSetByName(&nftables.Table{Family: nftables.TableFamilyNetdev, Name: "mcpnet"}, "endpoint-mac")
