@@ -118,6 +118,9 @@ func (c config) log() *slog.Logger {
 // run serves the socket at once, since the engine waits for it, but answers no call before the kernel is as the store
 // says. On SIGTERM it ends and leaves rules and links in place.
 func run(ctx context.Context, c config, log *slog.Logger) error {
+	if err := os.MkdirAll(c.store, 0o700); err != nil {
+		return fmt.Errorf("store: %w", err) // no trial heals that
+	}
 	if !c.managed {
 		repairPerCall(ctx, c, log)
 	}

@@ -55,6 +55,7 @@ func judged(n plan.Network, o plan.Observed, watched bool) report.Judged {
 		asks = append(asks, words.Address+" "+a.String())
 	}
 	j.Ask = fmt.Sprintf("%s, outside %s, or with %s=gateway (%s)", strings.Join(asks, " or "), words.Range, policy.KeyRole, words.Role)
+	o.Host.Firewalld = nil // of which zoneFindings tell
 	for _, step := range plan.Uplink(n.Network, o) {
 		j.Missing = append(j.Missing, step.String())
 	}

@@ -97,9 +97,10 @@ func (n *network) noteMade(steps []plan.Step) {
 	}
 }
 
-// sameNetwork compares what a user can configure. The engine's name for the network and its range come later.
+// sameNetwork compares what a user can configure. The engine's name for the network, its range and published ports come
+// later.
 func sameNetwork(a, b topology.Network) bool {
-	a.Name, a.IPRange = b.Name, b.IPRange
+	a.Name, a.IPRange, a.Published = b.Name, b.IPRange, b.Published
 	return reflect.DeepEqual(a, b)
 }
 

@@ -35,7 +35,7 @@ func testRestart(t *testing.T, f *testhost.Docker) {
 	f.Reaches(g, "172.20.240.1/3000", true)
 	f.Check(f.Front.CreateNetwork(t.Context(), n)) // the engine's retry
 	f.Check(f.Front.Describe(t.Context(), topology.Network{ID: n.ID, Name: "mcp",
-		IPRange: netip.MustParsePrefix("172.20.240.0/20")}))
+		IPRange: netip.MustParsePrefix("172.20.240.0/20"), Policy: n.Policy}))
 	f.Check(f.Front.CreateNetwork(t.Context(), n))
 	f.Check(f.Front.DeleteEndpoint(t.Context(), testhost.NetworkID, "a"))
 	f.Close()

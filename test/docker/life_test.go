@@ -28,6 +28,7 @@ func TestLife(t *testing.T) {
 		l.sub("published ports", (*lab).publish)
 		l.sub("connect", (*lab).connect)
 		l.sub("egress", (*lab).egress)
+		l.sub("networks of others", (*lab).others)
 		l.sub("transfer", (*lab).transfer)
 		l.sub("engine's view", (*lab).engineView)
 		l.sub("idle", idle)

@@ -97,7 +97,7 @@ func ownName() string {
 }
 
 // hostChains are the chains of iptables-nft whose loss takes ours out of the way of packets.
-var hostChains = []string{"FORWARD", "INPUT", "POSTROUTING", "DOCKER-USER"}
+var hostChains = []string{"FORWARD", "INPUT", "POSTROUTING", "DOCKER-USER", "DOCKER-MCP"}
 
 // concerns reports whether a message takes something away, or puts a rule or an element, where mcpnet's rules are.
 func concerns(m netlink.Message) bool {

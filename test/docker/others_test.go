@@ -1,0 +1,61 @@
+package docker_test
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/mcpnet/mcpnet/internal/testnet"
+)
+
+// others are networks of Docker's own on the same host. What they close to an ordinary container of another network is
+// closed to a gateway, also to one whose egress may lead to private addresses. So is a port that the host publishes,
+// whatever its number is behind the translation, and what an administrator's rule in DOCKER-USER drops.
+func (l *lab) others() {
+	kinds := map[string][]string{"internal": {"--internal"}, "ordinary": nil}
+	if !l.is("20.10") {
+		const mode = "com.docker.network.bridge.gateway_mode_ipv4="
+		kinds["routed"] = []string{"-o", mode + "routed"}
+		kinds["unprotected"] = []string{"-o", mode + "nat-unprotected"}
+	}
+	any := l.segment("others-any", "172.33", "-o", "mcpnet.gateway.egress=tcp/80,tcp/8088,dns", "-o", "mcpnet.gateway.egress.to=any")
+	public := l.segment("others-public", "172.34")
+	gateways := []string{any.gateway("8080"), public.gateway("8080")}
+	for kind, args := range kinds {
+		name := "others-" + kind
+		l.MustDocker(slices.Concat([]string{"network", "create"}, args, []string{name})...)
+		l.MustDocker(serveArgs(name, "80", "--network", name)...)
+		l.MustDocker(serveArgs(name+"-peer", "80", "--network", name)...)
+		to := l.addressOn(name, name) + ":80"
+		l.connects(name+"-peer", to) // control
+		for _, g := range gateways {
+			l.closed(g, to)
+		}
+	}
+	l.MustDocker(serveArgs("others-published", "80", "--network", "others-ordinary", "-p", "8088:80")...)
+	host := netip.AddrPortFrom(testnet.HostAddr, 8088).String()
+	if !l.fromInternet("8088") {
+		l.t.Error("control: the published port does not answer")
+	}
+	l.refused(gateways[0], host)
+
+	internet := testnet.InternetHost.String()
+	l.connects(gateways[0], internet+":80")
+	l.world.Host.Run("iptables", "-w", "-A", "DOCKER-USER", "-d", internet, "-j", "DROP")
+	l.closed(gateways[0], internet+":80")
+	l.world.Host.Run("iptables", "-w", "-D", "DOCKER-USER", "-d", internet, "-j", "DROP")
+	l.connects(gateways[0], internet+":80")
+}
+
+// addressOn is a container's address on a network.
+func (l *lab) addressOn(container, network string) string {
+	l.t.Helper()
+	return l.MustDocker("inspect", "--format", `{{(index .NetworkSettings.Networks "`+network+`").IPAddress}}`, container)
+}
+
+// closed is a connection that the host's own rules keep from coming about, at once or in silence.
+func (l *lab) closed(from, target string) {
+	l.t.Helper()
+	if a := l.peer(from, "tcp", target); a.Answered {
+		l.t.Errorf("%s → %s: answered", from, target)
+	}
+}
