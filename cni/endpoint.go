@@ -41,7 +41,8 @@ const policyPrefix = "mcpnet."
 // knownArgs are the arguments of CNI_ARGS that mean something, here or to every plugin.
 var knownArgs = []string{"IgnoreUnknown", "IP", "MAC"}
 
-// parseArgs reads CNI_ARGS. Like CNI's library it refuses an unknown argument unless the runtime says IgnoreUnknown.
+// parseArgs reads CNI_ARGS. Like CNI's library it refuses an unknown argument unless the runtime says IgnoreUnknown. Of
+// an argument with two values programs take the first or the last.
 func parseArgs(text string) (map[string]string, error) {
 	args := map[string]string{}
 	for pair := range strings.SplitSeq(text, ";") {
@@ -53,7 +54,7 @@ func parseArgs(text string) (map[string]string, error) {
 			return nil, types.NewError(types.ErrInvalidEnvironmentVariables,
 				fmt.Sprintf("mcpnet: CNI_ARGS: %q is not KEY=VALUE", pair), "")
 		}
-		if _, twice := args[key]; twice {
+		if before, twice := args[key]; twice && before != value {
 			return nil, types.NewError(types.ErrInvalidEnvironmentVariables,
 				fmt.Sprintf("mcpnet: CNI_ARGS: %q is given twice", key), "")
 		}

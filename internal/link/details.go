@@ -134,10 +134,17 @@ func numbers(data []byte) []uint32 {
 	return out
 }
 
-// settingsOf tells which settings these are. The kernel shows each at the place of its key, and keys begin with 1.
+// settingsOf tells which settings these are. The kernel shows each at the place of its key, and keys begin with 1. An
+// uplink may have route_localnet: CNI's portmap sets it on the host's link to a container, and what comes over an
+// uplink reaches nothing of the host either way.
 func settingsOf(conf []uint32) topology.Settings {
 	for name, settings := range kinds {
-		differs := func(s setting) bool { return s.key > len(conf) || conf[s.key-1] != s.value }
+		differs := func(s setting) bool {
+			if name == topology.SettingsUplink && s.key == routeLocalnet {
+				return false
+			}
+			return s.key > len(conf) || conf[s.key-1] != s.value
+		}
 		if !slices.ContainsFunc(settings, differs) {
 			return name
 		}
