@@ -11,15 +11,18 @@ import (
 // closed to a gateway, also to one whose egress may lead to private addresses. So is a port that the host publishes,
 // whatever its number is behind the translation, and what an administrator's rule in DOCKER-USER drops.
 func (l *lab) others() {
+	open := "others-ordinary" // the one that Docker protects least
 	kinds := map[string][]string{"internal": {"--internal"}, "ordinary": nil}
 	if !l.is("20.10") {
 		const mode = "com.docker.network.bridge.gateway_mode_ipv4="
 		kinds["routed"] = []string{"-o", mode + "routed"}
-		kinds["unprotected"] = []string{"-o", mode + "nat-unprotected"}
+		open = "others-unprotected"
+		l.MustDocker("network", "create", "-o", mode+"nat-unprotected", open)
+		l.MustDocker(serveArgs(open, "80", "--network", open)...)
 	}
 	any := l.segment("others-any", "172.33", "-o", "mcpnet.gateway.egress=tcp/80,tcp/8088,dns", "-o", "mcpnet.gateway.egress.to=any")
 	public := l.segment("others-public", "172.34")
-	gateways := []string{any.gateway("8080"), public.gateway("8080")}
+	gateway := any.gateway("8080")
 	for kind, args := range kinds {
 		name := "others-" + kind
 		l.MustDocker(slices.Concat([]string{"network", "create"}, args, []string{name})...)
@@ -27,23 +30,22 @@ func (l *lab) others() {
 		l.MustDocker(serveArgs(name+"-peer", "80", "--network", name)...)
 		to := l.addressOn(name, name) + ":80"
 		l.connects(name+"-peer", to) // control
-		for _, g := range gateways {
-			l.closed(g, to)
-		}
+		l.closed(gateway, to)
 	}
+	l.refused(public.gateway("8080"), l.addressOn(open, open)+":80")
 	l.MustDocker(serveArgs("others-published", "80", "--network", "others-ordinary", "-p", "8088:80")...)
 	host := netip.AddrPortFrom(testnet.HostAddr, 8088).String()
 	if !l.fromInternet("8088") {
 		l.t.Error("control: the published port does not answer")
 	}
-	l.refused(gateways[0], host)
+	l.refused(gateway, host)
 
 	internet := testnet.InternetHost.String()
-	l.connects(gateways[0], internet+":80")
-	l.world.Host.Run("iptables", "-w", "-A", "DOCKER-USER", "-d", internet, "-j", "DROP")
-	l.closed(gateways[0], internet+":80")
+	l.connects(gateway, internet+":80")
+	l.world.Host.Run("iptables", "-w", "-I", "DOCKER-USER", "-d", internet, "-j", "DROP")
+	l.closed(gateway, internet+":80")
 	l.world.Host.Run("iptables", "-w", "-D", "DOCKER-USER", "-d", internet, "-j", "DROP")
-	l.connects(gateways[0], internet+":80")
+	l.connects(gateway, internet+":80")
 }
 
 // addressOn is a container's address on a network.
