@@ -21,7 +21,7 @@ func (f *Front) Lacking(_ context.Context, findings []report.Finding) error {
 	return f.store.PutFact(evidenceFact, string(text))
 }
 
-// evidence tells what is not known of containers: what the resident process lacks, or that there is none.
+// evidence tells what the resident process does not know of containers. Where there is none, each network says so.
 func (r *Reader) evidence(s *state) (lacking []report.Finding) {
 	wanted := 0
 	for _, n := range s.planned() {
@@ -30,11 +30,8 @@ func (r *Reader) evidence(s *state) (lacking []report.Finding) {
 	if wanted == 0 {
 		return nil
 	}
-	resident, err := r.docs.HasResident()
-	if err != nil || !resident {
-		return []report.Finding{{Code: report.CodeEvidence, Severity: report.Warning, Object: string(r.core.Owner()) + " networks",
-			Meaning: "nobody looks at servers' containers: mcpnet's service does not run, so nobody sees whether they have another way out",
-			Remedy:  "mcpnet install --service, and start it, or start servers with mcpnet-runtime"}}
+	if resident, err := r.docs.HasResident(); err != nil || !resident {
+		return nil
 	}
 	text := r.docs.Fact(evidenceFact)
 	if text == "" {

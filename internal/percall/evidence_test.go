@@ -23,7 +23,7 @@ func TestEvidenceInStatus(t *testing.T) {
 		f.Check(err)
 		var found []string
 		for _, finding := range s.Findings {
-			if finding.Code == report.CodeEvidence {
+			if finding.Code == report.CodeEvidence || finding.Code == report.CodeUnwatched {
 				found = append(found, finding.Meaning)
 			}
 		}
@@ -33,7 +33,7 @@ func TestEvidenceInStatus(t *testing.T) {
 	}
 	says("") // a gateway is nobody to look at
 	f.mustAttach(n, "a", "172.21.240.1", topology.RoleServer)
-	says("nobody looks")
+	says("nobody watches")
 	leave, err := front.Reside()
 	f.Check(err)
 	says("")
@@ -43,5 +43,5 @@ func TestEvidenceInStatus(t *testing.T) {
 	says("")
 	f.Check(front.Lacking(t.Context(), []report.Finding{{Code: report.CodeEvidence, Severity: report.Failure, Object: "host", Meaning: "cannot see"}}))
 	leave()
-	says("nobody looks") // who saw nothing is gone
+	says("nobody watches") // who saw nothing is gone
 }

@@ -66,9 +66,10 @@ var policies = []struct {
 	{"audit", map[string]string{"mode": "audit"}, []string{ // the gateway's other ports are open, and nothing else is
 		"server tcp/172.20.0.100:8080", "server tcp/172.20.0.100:9000", "server udp/172.20.0.100:9000", "server udp/172.20.0.100:53",
 		"gateway tcp/172.20.240.2:9000", "gateway tcp/172.20.240.3:9000", "gateway tcp/203.0.113.10:443", "gateway udp/203.0.113.53:53"}},
-	{"wide", map[string]string{"gateway": "172.20.0.100:8080,172.20.0.100:9000/udp", "gateway.egress": "tcp/9000", "dns": "gateway", "gateway.connect": "tcp/3000"}, []string{
+	{"wide", map[string]string{"gateway": "172.20.0.100:8080,172.20.0.100:9000/udp", "gateway.egress": "tcp/9000",
+		"gateway.egress.to": "any", "dns": "gateway", "gateway.connect": "tcp/3000"}, []string{
 		"server tcp/172.20.0.100:8080", "server udp/172.20.0.100:9000", "server udp/172.20.0.100:53",
-		// A gateway's egress is to everywhere outside the network but the host.
+		// The egress is to everywhere outside the network but the host.
 		"gateway tcp/203.0.113.10:9000", "gateway tcp/10.77.0.2:9000"}},
 }
 

@@ -58,7 +58,7 @@ func dials(from *testnet.NS, to netip.AddrPort) bool {
 // another network, and no container or machine that the host hides behind its own address.
 func TestOtherNetworks(t *testing.T) {
 	t.Parallel()
-	seat, f := NewSeat(t, "other", NewMcpnet(t, nil))
+	seat, f := NewSeat(t, "other", NewMcpnet(t, map[string]string{policy.KeyEgressTo: "any"}))
 	addOtherNetwork(t, f.(*Mcpnet))
 	host := seat.World.Host
 	at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(otherGateway, port) }
