@@ -195,6 +195,7 @@ func (r *rules) tableFaults() []ruleFault {
 		"both tables":             "nft 'delete table netdev mcpnet; delete table inet mcpnet'",
 		"another permitted tuple": add + "permitted-tcp '{ 172.20.0.100 . 9999 }'",
 		"another way":             fmt.Sprintf("%sto-gateway-tcp '{ 0x%x . %s . 9999 : %q }'", add, []byte(mac), faultGateway, r.wire(faultGateway)),
+		"another source":          fmt.Sprintf("%sservers '{ %q . 0x%x080045 . %s }'", add, r.wire(faultServer), []byte(mac), faultGateway),
 		"another identity":        add + "anti-spoof '{ \"" + r.wire(faultServer) + "\" . " + way + " }'",
 	}, false)
 }
