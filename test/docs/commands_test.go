@@ -277,7 +277,7 @@ func TestCounters(t *testing.T) {
 		}
 		for _, span := range code.FindAllString(strings.Split(line, "|")[1], -1) {
 			seen++
-			if name := strings.Trim(span, "`"); !strings.Contains(sources, `("`+name+`")`) {
+			if name := strings.Trim(span, "`"); !strings.Contains(sources, `("`+name+`"`) {
 				t.Errorf("docs/troubleshooting.md:%d: no rule is called %s", i+1, name)
 			}
 		}
