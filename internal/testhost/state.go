@@ -104,7 +104,7 @@ func pinLines(t testing.TB, path string) (lines []string) {
 // linkLines tells what `ip -br` leaves out.
 func linkLines(t testing.TB, in *testnet.NS) (lines []string) {
 	t.Helper()
-	links, err := in.Handle().LinkList()
+	links, err := in.Links()
 	check(t, err)
 	names := map[int]string{}
 	for _, l := range links {

@@ -42,7 +42,7 @@ func (l *lab) atWires(f func(*testnet.NS)) {
 func wires(l *lab) (names []string) {
 	l.t.Helper()
 	own := func(ns *testnet.NS) {
-		links, err := ns.Handle().LinkList()
+		links, err := ns.Links()
 		if err != nil {
 			l.t.Fatalf("links: %v", err)
 		}

@@ -33,7 +33,7 @@ func spaceRows() []row {
 // onHost names the host's links but its loopback.
 func (l *lab) onHost() (names []string) {
 	l.t.Helper()
-	links, err := l.NS.Handle().LinkList()
+	links, err := l.NS.Links()
 	if err != nil {
 		l.t.Fatalf("links: %v", err)
 	}

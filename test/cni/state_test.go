@@ -43,7 +43,7 @@ func (l *lab) state() state {
 // objects takes the links and the rules of one namespace.
 func (l *lab) objects(s state, where string, ns *testnet.NS) {
 	l.t.Helper()
-	links, err := ns.Handle().LinkList()
+	links, err := ns.Links()
 	if err != nil {
 		l.t.Fatalf("%slinks: %v", where, err)
 	}
@@ -257,7 +257,7 @@ func onlyLinks(left []string) bool {
 // linksOf names the interfaces of a container but its loopback.
 func (l *lab) linksOf(c *container) []string {
 	l.t.Helper()
-	links, err := c.Handle().LinkList()
+	links, err := c.Links()
 	if err != nil {
 		l.t.Fatalf("links of %s: %v", c.id, err)
 	}

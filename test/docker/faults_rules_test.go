@@ -145,7 +145,7 @@ func (r *rules) all() string {
 // links gives the links of the namespace in words, and their names by index.
 func (r *rules) links() (names map[int]string, lines []string) {
 	names = map[int]string{}
-	listed, err := r.in.Handle().LinkList()
+	listed, err := r.in.Links()
 	if err != nil {
 		return names, []string{err.Error()}
 	}

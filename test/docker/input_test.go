@@ -140,7 +140,7 @@ func (l *lab) traces() map[string][]string {
 	for _, name := range found["namespaces"] {
 		found["namespaces"] = append(found["namespaces"], l.spaceTraces(name)...)
 	}
-	links, err := l.world.Host.Handle().LinkList()
+	links, err := l.world.Host.Links()
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (s segment) wires() []string {
 // linksOf are the names of a namespace's links that begin with a prefix.
 func linksOf(t *testing.T, in *testnet.NS, prefix string) (out []string) {
 	t.Helper()
-	links, err := in.Handle().LinkList()
+	links, err := in.Links()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func flush(t *testing.T, ns *testnet.NS) {
 // uplinkOf is the network's link on the host: with its bridge's name, or its own where that is another plugin's.
 func uplinkOf(t *testing.T, w *testnet.World) string {
 	t.Helper()
-	links, err := w.Host.Handle().LinkList()
+	links, err := w.Host.Links()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func (s *Storm) blow() {
 
 // gust writes a few frames to every link that is there.
 func (s *Storm) gust(ns *testnet.NS, fd int) {
-	links, err := ns.Handle().LinkList()
+	links, err := ns.Links()
 	if err != nil {
 		return
 	}
