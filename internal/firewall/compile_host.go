@@ -44,7 +44,7 @@ func (c compiler) publish() (rules []Rule) {
 		}
 		at := []Match{ToHost}
 		if p.HostIP.IsValid() {
-			at = []Match{is(IPDst, p.HostIP.String())}
+			at = append(at, is(IPDst, p.HostIP.String())) // which may be another machine's by now
 		}
 		rules = append(rules, Rule{ID: c.id("publish-" + strconv.Itoa(int(p.HostPort))), Verdict: DNAT{p.To.String()},
 			Match: all([]Match{IsNot{InIface, c.network.Uplink()}}, at, []Match{is(IPProto, "tcp"), is(TCPDst, strconv.Itoa(int(p.HostPort)))})})
@@ -64,6 +64,9 @@ func (c compiler) publishedIn(to Match) (rules []Rule) {
 // published are the addresses and ports of gateways that are published.
 func (c compiler) published() (out []Element) {
 	for _, p := range c.network.Published {
+		if p.HostIP.IsLoopback() { // the process that holds the port carries those
+			continue
+		}
 		e := Element{Key: []string{p.To.Addr().String(), strconv.Itoa(int(p.To.Port()))}}
 		if !slices.ContainsFunc(out, func(o Element) bool { return slices.Equal(o.Key, e.Key) }) {
 			out = append(out, e)

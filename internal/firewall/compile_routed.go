@@ -38,6 +38,8 @@ func (c compiler) routerIn() []Rule {
 		return append([]Match{fromRouter, is(Mark, strconv.Itoa(mark))}, more...)
 	}
 	return []Rule{
+		// In the name of an endpoint nobody speaks from outside, and gets no answer, which would go to that endpoint.
+		{ID: c.id("uplink-spoofed"), Match: []Match{fromUplink, is(IPSrc, c.network.Subnet.String())}, Verdict: Drop, Count: true},
 		{ID: c.id("denied"), Match: marked(topology.MarkDenied), Verdict: Goto{chainRefuse}},
 		{ID: c.id("gateway-no-neighbour"), Match: marked(topology.MarkEgress, is(IPDst, c.network.Subnet.String())), Count: true, Log: c.denyLog(), Verdict: Goto{chainRefuse}},
 		{ID: c.id("egress"), Match: marked(topology.MarkEgress), Do: permit, Verdict: Accept},
@@ -53,7 +55,11 @@ func (c compiler) forwarding() []Rule {
 	}
 	away := func(m ...Match) []Match { return append([]Match{fromRouter, is(OutIface, topology.UplinkPort)}, m...) }
 	back := func(m ...Match) []Match { return append([]Match{fromUplink, is(OutIface, topology.Router)}, m...) }
-	rules := []Rule{{ID: c.id("host-answer"), Match: away(is(CTDir, "reply"), is(CTState, "established", "related")), Verdict: Accept}}
+	rules := []Rule{
+		// Somebody who asks for a published port in another's name makes a connection to that other one an answer.
+		{ID: c.id("answer-opens"), Match: away(is(CTDir, "reply"), is(IPProto, "tcp"), Opening), Verdict: Goto{chainRefuse}, Count: true,
+			Log: c.denyLog()},
+		{ID: c.id("host-answer"), Match: away(is(CTDir, "reply"), is(CTState, "established", "related")), Verdict: Accept}}
 	rules = append(rules, c.egress(away)...)
 	return append(rules,
 		Rule{ID: c.id("egress-refused"), Match: []Match{fromRouter}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()},

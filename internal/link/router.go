@@ -42,6 +42,7 @@ func (l *Links) EnsureRouter(r Router) error {
 		return fmt.Errorf("router: address %s: %w", r.Addr, err)
 	}
 	return errors.Join(
+		l.checksumNow(topology.RouterPort),
 		l.finish(topology.RouterPort, "veth", r.Mark, quietSettings),
 		l.finish(topology.Router, "veth", r.Mark, routerSettings))
 }

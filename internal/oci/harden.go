@@ -3,6 +3,7 @@ package oci
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
 )
@@ -29,6 +30,9 @@ func (d *Document) Harden(allowed policy.Caps) error {
 		err = d.root.put("process", process)
 	}
 	if err == nil {
+		err = d.refuseAnnotations()
+	}
+	if err == nil {
 		err = d.confineSockets()
 	}
 	if err == nil {
@@ -36,6 +40,25 @@ func (d *Document) Harden(allowed policy.Caps) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.path, err)
+	}
+	return nil
+}
+
+// overrides begin the names of annotations by which crun takes something else than what the bundle says of it: a seccomp
+// filter as it stands, or another way to run the container (crun(1), "Extensions to OCI"). An image may bring them.
+var overrides = []string{"run.oci.seccomp", "run.oci.handler"}
+
+func (d *Document) refuseAnnotations() error {
+	annotations, err := d.root.child("annotations")
+	if err != nil {
+		return err
+	}
+	for name := range annotations {
+		for _, o := range overrides {
+			if strings.HasPrefix(name, o) {
+				return fmt.Errorf("annotation %s sets the runtime's protection aside: remove it from the image or the command", name)
+			}
+		}
 	}
 	return nil
 }
