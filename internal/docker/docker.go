@@ -208,21 +208,10 @@ func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (pa
 	return paths, nil
 }
 
-// kernels are where a host has file systems of its kernel, by their types.
-var kernels = map[string]string{"proc": "/proc", "sysfs": "/sys", "devtmpfs": "/dev", "cgroup": "/sys/fs/cgroup", "cgroup2": "/sys/fs/cgroup",
-	"debugfs": "/sys/kernel/debug", "tracefs": "/sys/kernel/tracing", "securityfs": "/sys/kernel/security", "bpf": "/sys/fs/bpf"}
-
 // hostPaths are what of the host the options of a local volume mount, as paths: its device, the layers of an overlay,
 // and for the kernel's own file systems where the host has those.
 func hostPaths(options map[string]string) []string {
-	paths := []string{options["device"]}
-	paths = append(paths, kernels[options["type"]])
-	for option := range strings.SplitSeq(options["o"], ",") {
-		name, value, _ := strings.Cut(option, "=")
-		if name == "lowerdir" || name == "upperdir" {
-			paths = append(paths, strings.Split(value, ":")...)
-		}
-	}
+	paths := append([]string{options["device"], admission.KernelPlaces[options["type"]]}, admission.Layers(strings.Split(options["o"], ","))...)
 	return slices.DeleteFunc(paths, func(p string) bool { return p == "" })
 }
 

@@ -42,3 +42,21 @@ func TestChange(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestHostPaths: a volume of Docker's own driver shows of the host what its options say.
+func TestHostPaths(t *testing.T) {
+	for _, c := range []struct {
+		options map[string]string
+		want    []string
+	}{
+		{nil, []string{}},
+		{map[string]string{"type": "none", "o": "bind", "device": "/run/docker"}, []string{"/run/docker"}},
+		{map[string]string{"type": "proc", "device": "proc"}, []string{"proc", "/proc"}},
+		{map[string]string{"type": "overlay", "device": "overlay", "o": "ro,lowerdir=/etc:/root"}, []string{"overlay", "/etc", "/root"}},
+		{map[string]string{"type": "nfs", "o": "addr=192.0.2.1", "device": ":/data"}, []string{":/data"}},
+	} {
+		if diff := cmp.Diff(c.want, hostPaths(c.options)); diff != "" {
+			t.Errorf("%v: %s", c.options, diff)
+		}
+	}
+}

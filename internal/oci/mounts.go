@@ -17,12 +17,6 @@ import (
 // kernelTypes are file systems through which the kernel shows itself, and that engines mount into no container.
 var kernelTypes = []string{"devtmpfs", "debugfs", "tracefs", "securityfs", "configfs", "bpf", "efivarfs", "pstore", "binfmt_misc"}
 
-// usualPlaces are where hosts have file systems of the kernel, of which each mount may be another one.
-var usualPlaces = map[string]string{"proc": "/proc", "sysfs": "/sys", "devtmpfs": "/dev", "cgroup": "/sys/fs/cgroup", "cgroup2": "/sys/fs/cgroup"}
-
-// layers are the options of an overlay that name directories of the host.
-var layers = []string{"lowerdir", "upperdir", "workdir"}
-
 // reach tells what of the host a bundle's container would have beside its network: places among its mounts, devices,
 // and files by which root reaches the kernel.
 func (d *Document) reach() (problems []string, err error) {
@@ -84,18 +78,7 @@ func sourcesOf(m specs.Mount) (sources []string) {
 	if filepath.IsAbs(m.Source) {
 		sources = append(sources, m.Source)
 	}
-	for _, option := range m.Options {
-		key, value, _ := strings.Cut(option, "=")
-		if !slices.Contains(layers, strings.TrimRight(key, "+")) {
-			continue
-		}
-		for dir := range strings.SplitSeq(value, ":") {
-			if filepath.IsAbs(dir) {
-				sources = append(sources, dir)
-			}
-		}
-	}
-	return sources
+	return append(sources, admission.Layers(m.Options)...)
 }
 
 // namesOf are the paths that a place of the host has: through links, through its own mount and others of the same file
@@ -129,7 +112,7 @@ func holder(path string, table []*mountinfo.Info) (found *mountinfo.Info) {
 
 // elsewhere are the paths of a place of a mount's file system, which is a path from that one's own root.
 func elsewhere(m *mountinfo.Info, place string, table []*mountinfo.Info) (names []string) {
-	if usual, ok := usualPlaces[m.FSType]; ok {
+	if usual, ok := admission.KernelPlaces[m.FSType]; ok {
 		names = append(names, filepath.Join(usual, place))
 	}
 	for _, other := range table {
