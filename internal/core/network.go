@@ -175,7 +175,6 @@ func (c *Core) EnsureIPTables(ctx context.Context, networks ...topology.Network)
 
 // Remove takes a network away, whatever of it is there. What has its names and is another's stays.
 func (c *Core) Remove(ctx context.Context, n topology.Network) error {
-	c.forgetFlows(n.ID)
 	steps := plan.Remove(n)
 	uplink := c.linkConflict(n)
 	taken, _, err := c.host.ObserveLink(n.Uplink())

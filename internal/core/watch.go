@@ -162,6 +162,7 @@ func (w *watch) network(ctx context.Context, n topology.Network) {
 	followed := w.follow(ctx, where, changed)
 	changed.notify() // nobody tells what went missing before
 	defer func() {
+		w.core.forgetFlows(n.ID)
 		followed.Wait()
 		w.core.log.Debug("watch ended", "network", n.DisplayName(), "error", where.Close())
 	}()

@@ -21,16 +21,13 @@ func (f *Front) Lacking(_ context.Context, findings []report.Finding) error {
 	return f.store.PutFact(evidenceFact, string(text))
 }
 
-// evidence tells what the resident process does not know of containers. Where there is none, each network says so.
-func (r *Reader) evidence(s *state) (lacking []report.Finding) {
+// evidence tells what the resident process does not know of containers. Where nobody is resident, each network says so.
+func (r *Reader) evidence(s *state, watched bool) (lacking []report.Finding) {
 	wanted := 0
 	for _, n := range s.planned() {
 		wanted += len(core.ExaminedOf(n))
 	}
-	if wanted == 0 {
-		return nil
-	}
-	if resident, err := r.docs.HasResident(); err != nil || !resident {
+	if wanted == 0 || !watched {
 		return nil
 	}
 	text := r.docs.Fact(evidenceFact)

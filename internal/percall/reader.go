@@ -262,7 +262,7 @@ func (r *Reader) Status(ctx context.Context) (out report.Status, err error) {
 		for _, p := range s.problems {
 			out.Findings = append(out.Findings, report.Unreadable(p.Path, p, p.Remedy))
 		}
-		out.Findings = append(out.Findings, r.evidence(s)...)
+		out.Findings = append(out.Findings, r.evidence(s, watched)...)
 		return err
 	})
 	for i := range out.Networks {
