@@ -35,6 +35,9 @@ func (c *Core) Admit(ctx context.Context, n topology.Network, before, after topo
 			return fmt.Errorf("network %s: endpoint %s: %w", n.DisplayName(), after.IP, err)
 		}
 	}
+	if n.Waits(before) && !n.Waits(after) {
+		c.tellGateways(ctx, n, after)
+	}
 	about := []any{"network", n.DisplayName(), "container", after.Container, "address", after.IP}
 	switch {
 	case after.Admission.State == topology.Conforms:
@@ -45,4 +48,13 @@ func (c *Core) Admit(ctx context.Context, n topology.Network, before, after topo
 		c.log.Warn("endpoint does not conform (mcpnet.caps.mode="+string(n.Policy.CapsMode)+" reports it)", append(about, "reason", after.Admission.Reason)...)
 	}
 	return nil
+}
+
+// tellGateways lets an endpoint say what it has to say to its gateways. Without it the endpoint asks again a second
+// later, and is answered.
+func (c *Core) tellGateways(ctx context.Context, n topology.Network, e topology.Endpoint) {
+	step := plan.Step{In: plan.InNetwork(n.Namespace()), Action: plan.TellGateways{Network: n, Endpoint: e}}
+	if err := c.Apply(ctx, step); err != nil {
+		c.log.Warn("a server that was held waits longer for its gateways", "network", n.DisplayName(), "address", e.IP, "reason", err)
+	}
 }

@@ -17,6 +17,13 @@ const (
 	flowsSize      = 131072
 )
 
+// A request of a held server about a gateway is remembered for a time in which no kernel asks more than thrice. There
+// is one element for each wire and gateway.
+const (
+	askedTimeout = "60s"
+	askedSize    = 65536
+)
+
 // metadata are the prefixes of cloud metadata services and the like, which no egress policy opens (P7).
 var metadata = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"),
@@ -40,6 +47,7 @@ const (
 	chainGateways   = "MCP-GATEWAY-IPV4"
 	chainGatewayARP = "MCP-GATEWAY-ARP"
 	chainHeld       = "MCP-HELD"
+	chainHeldARP    = "MCP-HELD-ARP"
 	chainQuarantine = "MCP-QUARANTINE"
 	chainRouter     = "MCP-ROUTER"
 	chainRouterIn   = "MCP-ROUTER-IN"
@@ -70,6 +78,8 @@ const (
 	mapMAC    = "endpoint-mac"   // IP of any endpoint → its MAC
 	mapDevice = "endpoint-wire"  // IP of any endpoint → its wire
 	setHeld   = "held-servers"   // (MAC, IP) that gateways must not reach yet
+	setAsked  = "held-asked"     // (wire, IP) of a gateway that a held server asks about
+	setAgain  = "held-again"     // the same, asked about twice
 	setFlows  = "flows"          // connections opened by gateways
 	setClosed = "closing"        // those that were closed a moment ago
 
@@ -100,6 +110,7 @@ func CompileNetwork(n topology.Network, f Features) Ruleset {
 		{Family: NetDev, Name: chainGateways, Rules: c.gateways()},
 		{Family: NetDev, Name: chainGatewayARP, Rules: c.gatewaysARP()},
 		{Family: NetDev, Name: chainHeld, Rules: []Rule{c.deny("held")}},
+		{Family: NetDev, Name: chainHeldARP, Rules: c.heldARP()},
 		{Family: NetDev, Name: chainQuarantine, Rules: []Rule{c.refuse("quarantined"), c.deny("quarantined-other")}},
 		{Family: NetDev, Name: chainRouter, Hook: HookIngress, Device: topology.RouterPort, Policy: Drop, Rules: c.fromRouter()},
 	}
@@ -133,7 +144,7 @@ func (c compiler) sets() []Set {
 		filled(mapPort, IfaceIndex, hopKey...), filled(mapWire, IfaceIndex, hopKey...), filled(setHeld, "", hopKey...),
 		filled(mapMAC, EtherAddr, IPv4Addr), filled(mapDevice, IfaceIndex, IPv4Addr),
 	}
-	return append(append(sets, FlowSets()...),
+	return append(append(append(sets, FlowSets()...), askedSets()...),
 		Set{Family: Inet, Name: SetHost, Key: []Type{IPv4Addr}, Filled: true},
 		Set{Family: Inet, Name: setAttached, Key: []Type{IPv4Addr}, Filled: true},
 		Set{Family: Inet, Name: setPublished, Key: []Type{IPv4Addr, InetService}, Elements: c.published()})
@@ -146,6 +157,14 @@ func FlowSets() []Set {
 		{Family: NetDev, Name: setFlows, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
 		{Family: NetDev, Name: setClosed, Key: flow, Dynamic: true, Size: flowsSize, Filled: true},
 	}
+}
+
+// askedSets are the sets that held servers' requests fill.
+func askedSets() (out []Set) {
+	for _, name := range []string{setAsked, setAgain} {
+		out = append(out, Set{Family: NetDev, Name: name, Key: []Type{IfaceIndex, IPv4Addr}, Dynamic: true, Size: askedSize, Filled: true})
+	}
+	return out
 }
 
 func (c compiler) gatewayAddrs() (out []Element) {
@@ -216,10 +235,11 @@ func (c compiler) ingress(name, device string) Chain {
 func (c compiler) wires() []Rule {
 	rules := append(c.permitted(),
 		Rule{ID: c.id("wire-gateway"), Match: []Match{is(InGroup, strconv.Itoa(topology.GroupGateway))}, Verdict: Goto{chainGateway}})
-	for _, state := range []struct{ what, set, chain string }{
-		{"own", setAntiSpoof, chainServers}, {"held", setAntiSpoofHeld, chainHeld}, {"denied", setAntiSpoofDenied, chainQuarantine},
+	for _, state := range []struct{ what, set, chain, arp string }{
+		{"own", setAntiSpoof, chainServers, chainServerARP}, {"held", setAntiSpoofHeld, chainHeld, chainHeldARP},
+		{"denied", setAntiSpoofDenied, chainQuarantine, chainServerARP},
 	} {
-		rules = append(rules, ownIPv4(c.id(state.what+"-ipv4"), state.set, state.chain), ownARP(c.id(state.what+"-arp"), state.set, chainServerARP))
+		rules = append(rules, ownIPv4(c.id(state.what+"-ipv4"), state.set, state.chain), ownARP(c.id(state.what+"-arp"), state.set, state.arp))
 	}
 	return append(rules, c.probe("arp-probe", setAntiSpoof), c.deny("not-own"))
 }
@@ -287,6 +307,22 @@ func (c compiler) permit(what string, to Forward, shape []Match, permitted Match
 // when somebody comes. A gratuitous request asks for nothing.
 func (c compiler) serversARP() []Rule {
 	return []Rule{c.gratuitous(setAntiSpoof), c.answer("arp-gateway", AnswerARP{Map: setGatewayMAC}), c.answerAny(), c.deny("no-arp")}
+}
+
+// heldARP leaves the first two requests about a gateway unanswered: a kernel keeps what it has to say there until it
+// knows where to, and says it when it is told (see plan.TellGateways). The third one, two seconds later, is the last
+// that Linux sends before it gives the connection up: answered, TCP goes on trying for as long as nothing passes.
+func (c compiler) heldARP() []Rule {
+	asks := all(anyARP, []Match{is(ARPOp, "request")})
+	asked := []Field{InIndex, ARPDstIP}
+	return []Rule{
+		{ID: c.id("held-arp-thrice"), Match: all(asks, []Match{in(setAgain, asked...)}), Verdict: Goto{chainServerARP}},
+		{ID: c.id("held-arp-twice"), Match: all(asks, []Match{in(setAsked, asked...)}), Do: []Statement{Remember{asked, setAgain, askedTimeout}},
+			Verdict: Drop},
+		{ID: c.id("held-arp-once"), Match: all(asks, []Match{in(setGatewayMAC, ARPDstIP)}), Do: []Statement{Remember{asked, setAsked, askedTimeout}},
+			Verdict: Drop},
+		{ID: c.id("held-arp-other"), Verdict: Goto{chainServerARP}},
+	}
 }
 
 func (c compiler) gratuitous(set string) Rule {

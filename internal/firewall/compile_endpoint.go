@@ -30,7 +30,7 @@ func (c compiler) elements(e topology.Endpoint) []GuardElement {
 		return append(append(known, c.own(setAntiSpoofGateway, e), Port(e).in(mapPort), here), c.gatewayTuples(e)...)
 	case e.Role != topology.RoleServer, c.network.Held(e) && e.Admission.State == topology.Violates:
 		return append(known, c.own(setAntiSpoofDenied, e))
-	case c.network.Held(e):
+	case c.network.Waits(e):
 		return append(known, c.own(setAntiSpoofHeld, e), Port(e).member(setHeld))
 	}
 	return append(known, c.own(setAntiSpoof, e), ownFrames(setServers, e), Port(e).in(mapWire))

@@ -421,3 +421,24 @@ func TestEnforceNeedsResident(t *testing.T) {
 		t.Errorf("after it left: %v", err)
 	}
 }
+
+// TestAdmittedServerGoesOut: what a server of CNI said while it was held goes out when the service admits it.
+func TestAdmittedServerGoesOut(t *testing.T) {
+	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
+	n := f.sharedNetwork(map[string]string{"mcpnet.caps.mode": "enforce"})
+	service, err := f.open()
+	f.Check(err)
+	defer service.Close()
+	leave, err := service.Reside()
+	f.Check(err)
+	defer leave()
+	testhost.Hello(f.mustAttach(n, "g", "172.21.0.100", topology.RoleGateway), 8080)
+	testhost.GoesOutAtOnce(t, func(attempt int) testhost.Held {
+		id := fmt.Sprint("s", attempt)
+		return testhost.Held{Gateway: "172.21.0.100/8080", MAC: topology.MACFor(n.ID, netip.MustParseAddr("172.21.0.100")).String(),
+			Server: f.mustAttach(n, id, fmt.Sprint("172.21.240.", attempt+1), topology.RoleServer),
+			Decide: func() {
+				f.Check(service.Admit(t.Context(), n.ID, id, topology.Admission{State: topology.Conforms, By: "test"}))
+			}}
+	})
+}

@@ -106,6 +106,11 @@ type (
 		// Index gives the interface indices of wires that were observed.
 		Index map[string]int
 	}
+	// TellGateways answers what an endpoint asked about gateways' hardware addresses while it was held.
+	TellGateways struct {
+		Network  topology.Network
+		Endpoint topology.Endpoint
+	}
 	// SetRole puts a wire into the interface group of a role.
 	SetRole struct {
 		Wire string
@@ -157,6 +162,7 @@ func (MoveWire) action()         {}
 func (ReturnWire) action()       {}
 func (SetPeer) action()          {}
 func (AddGuard) action()         {}
+func (TellGateways) action()     {}
 func (SetRole) action()          {}
 func (SetWire) action()          {}
 func (Release) action()          {}
@@ -243,6 +249,9 @@ func (s AddGuard) String() string {
 		names = append(names, g.Wire)
 	}
 	return fmt.Sprintf("wire %s: own addresses only", summary(names))
+}
+func (s TellGateways) String() string {
+	return fmt.Sprintf("wire %s: answer what %s asked about gateways", s.Endpoint.Wire(), s.Endpoint.IP)
 }
 func (s SetWire) String() string {
 	return fmt.Sprintf("wire %s: hardware address %s, mtu %d, mark and settings", s.Endpoint.Wire(), s.Endpoint.PortMAC(), s.Network.Policy.MTU)

@@ -1,9 +1,12 @@
 package resident_test
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/report"
@@ -19,8 +22,8 @@ var (
 	escapes  = topology.Admission{State: topology.Violates, By: "test", Reason: "is on another network", WayOut: true}
 )
 
-// TestHeld: the wire of an endpoint that is not admitted passes nothing, either way; it answers ARP, so that the first
-// retransmission goes through once it is. Off again, a connection that stood is cut.
+// TestHeld: the wire of an endpoint that is not admitted passes nothing, either way. The third ARP request is answered,
+// so that the connection is not given up. Off again, a connection that stood is cut.
 func TestHeld(t *testing.T) { testhost.OnBothKernels(t, testHeld) }
 
 func testHeld(t *testing.T, f *testhost.Docker) {
@@ -32,9 +35,13 @@ func testHeld(t *testing.T, f *testhost.Docker) {
 
 	testhost.Silent(t, a, "172.20.0.100/8080")
 	testhost.Silent(t, g, "172.20.240.1/3000")
-	if out := a.Run("ip", "neigh", "show", "172.20.0.100"); !strings.Contains(out, "REACHABLE") {
-		t.Errorf("ARP is not answered: %s", out)
+	neighbour := func() string { return a.Run("ip", "neigh", "show", "172.20.0.100") }
+	if out := neighbour(); !strings.Contains(out, "INCOMPLETE") {
+		t.Errorf("ARP is answered at once: %s", out)
 	}
+	testhost.Within(t, 5*time.Second, "ARP is answered before it is too late", func() bool {
+		return strings.Contains(neighbour(), "REACHABLE")
+	})
 	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", conforms))
 	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", conforms))
 	f.Reaches(a, "172.20.0.100/8080", true)
@@ -55,6 +62,26 @@ func testHeld(t *testing.T, f *testhost.Docker) {
 	f.Settled()
 	f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, "a", conforms))
 	f.Reaches(a, "172.20.0.100/8080", true)
+}
+
+// TestAdmittedServerGoesOut: what a server said while it was held goes out when it is admitted, and is refused when it
+// is quarantined, without a segment being sent again.
+func TestAdmittedServerGoesOut(t *testing.T) { testhost.OnBothKernels(t, testAdmittedServerGoesOut) }
+
+func testAdmittedServerGoesOut(t *testing.T, f *testhost.Docker) {
+	n := f.Network(enforcing)
+	testhost.Hello(f.Container("g", "172.20.0.100", topology.RoleGateway), 8080)
+	then := func(a topology.Admission) func(int) testhost.Held {
+		return func(attempt int) testhost.Held {
+			id := fmt.Sprint(a.State, attempt)
+			return testhost.Held{Gateway: "172.20.0.100/8080", MAC: topology.MACFor(n.ID, netip.MustParseAddr("172.20.0.100")).String(),
+				Server: f.Container(id, fmt.Sprintf("172.20.%d.%d", 240+len(a.State), attempt+1), topology.RoleServer),
+				Decide: func() { f.Check(f.Front.Admit(t.Context(), testhost.NetworkID, id, a)) }}
+		}
+	}
+	testhost.GoesOutAtOnce(t, then(conforms))
+	testhost.RefusedAtOnce(t, then(violates))
+	f.Settled()
 }
 
 // admitted compares what status says with what was recorded.

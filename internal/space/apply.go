@@ -57,6 +57,8 @@ func (s *Space) applyLink(action plan.Action) error {
 		return s.Links.Release(a.Wire)
 	case plan.Enslave:
 		return s.Links.Enslave(a.Wire, a.Bridge)
+	case plan.TellGateways:
+		return s.tellGateways(a)
 	case plan.SetRole:
 		return s.Links.SetGroup(a.Wire, topology.Endpoint{Role: a.Role}.Group())
 	case plan.SetUp:
@@ -80,6 +82,14 @@ func (s *Space) addWire(a plan.AddWire, host *Space) error {
 		_, err := s.Links.AddWire(w, h)
 		return err
 	})
+}
+
+func (s *Space) tellGateways(a plan.TellGateways) error {
+	var about []link.Neighbour
+	for _, gateway := range a.Network.Policy.GatewayAddrs() {
+		about = append(about, link.Neighbour{IP: gateway, MAC: topology.MACFor(a.Network.ID, gateway)})
+	}
+	return s.Links.Answer(a.Endpoint.Wire(), link.Neighbour{IP: a.Endpoint.IP, MAC: a.Endpoint.MAC}, about...)
 }
 
 func (s *Space) moveWire(a plan.MoveWire, host *Space) error {

@@ -40,3 +40,6 @@ func (n Network) Held(e Endpoint) bool {
 	}
 	return false
 }
+
+// Waits reports whether the wire passes nothing because nothing is known of the container yet.
+func (n Network) Waits(e Endpoint) bool { return n.Held(e) && e.Admission.State == AdmissionWaiting }

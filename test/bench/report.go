@@ -13,8 +13,8 @@ var chapters = []chapter{
 	{"start", "Start of a container", "Wall time of `docker run --rm` of a program that ends at once, on an mcpnet network and on a bridge network of the same engine: " +
 		"create, attach, run, detach, remove."},
 	{"runtime", "The runtime and the admission", "What `--runtime mcpnet` adds to a command beside runc, as the median of the differences of neighbours; *spread* is where the true median lies with 95 % confidence, *beside* the peer's own median. " +
-		"The last two lines are containers whose program asks its gateway at once: where its first segment comes before it is admitted, it takes a second more (TCP's first retransmission). " +
-		"That is so for a container that is hardened by hand, about which nobody knows before its start."},
+		"The last two lines are containers whose program asks its gateway at once. Its first segment waits until the container is admitted. " +
+		"Of one that is hardened by hand nobody knows before its start: Docker's record of it has to be read first."},
 	{"attach", "Attach and detach", "The driver's own time, over its socket, for `CreateEndpoint` and `Join` together, and for `Leave` and `DeleteEndpoint` together, " +
 		"beside endpoints that are there already. The drivers, each on its own host, are asked in turns. " +
 		"*One chain* is a driver that has one chain for all wires, by a prefix of their names: Linux 6.16 with nft 1.1.6 or later; the nft command is that of the tree of Docker 28.5. " +

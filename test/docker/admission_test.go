@@ -42,6 +42,9 @@ func TestAdmission(t *testing.T) {
 
 		letIn("runtime", "--runtime", "mcpnet")
 		letIn("by-hand", hard...)
+		if log := l.Logs(); !strings.Contains(log, "asked about gateways") || strings.Contains(log, "waits longer for its gateways") {
+			t.Error("a server that was held is not told where its gateway is")
+		}
 		id := l.MustDocker("network", "inspect", "--format", "{{.Id}}", "mcp-secure")
 		l.run("by-id", "exec sleep 1000", with("--network", id[:12], "--ip", "172.20.0.60")...)
 		l.endpoint("by-id", func(p report.Endpoint) bool { return p.Admission.State == conforms && !p.Quarantined })

@@ -111,9 +111,18 @@ func TestExplainAdmission(t *testing.T) {
 	s.judge(t, held, []verdictCase{
 		{"held", ip(held, g, nil), "drop by held"},
 		{"held, to a neighbour", ip(held, a, nil), "drop by held"},
-		{"held, ARP", arp(held, "172.20.0.100", nil), "answer " + g.MAC.String() + " by arp-gateway"},
+		{"held, ARP for another", arp(held, "172.20.77.77", nil), s.answerAny("172.20.77.77")},
 		{"held, as another", with(ip(held, g, nil), 14+12, a.IP.AsSlice()...), "drop by not-own"},
 	})
+	for _, rules := range s.variants {
+		for _, want := range []string{"drop by held-arp-once", "drop by held-arp-twice", "answer " + g.MAC.String() + " by arp-gateway"} {
+			o := explain.Rules(rules, firewall.HookIngress, decode(held, arp(held, "172.20.0.100", nil)))
+			if got := describe(o); got != want {
+				t.Errorf("held, ARP for a gateway: got %s, want %s", got, want)
+			}
+			rules = explain.After(rules, o)
+		}
+	}
 	s.judge(t, quarantined, []verdictCase{
 		{"quarantined", ip(quarantined, g, nil), "refuse by quarantined"},
 		{"quarantined, ICMP", ip(quarantined, g, ping), "refuse by quarantined"},
