@@ -142,7 +142,7 @@ const (
 func TestRepairTime(t *testing.T) {
 	for _, endpoints := range []int{3, 100, 1000} {
 		t.Run(fmt.Sprint(endpoints), func(t *testing.T) {
-			testhost.OnBothKernels(t, func(t *testing.T, f *testhost.Docker) {
+			testhost.OneKernelAtATime(t, func(t *testing.T, f *testhost.Docker) {
 				repairTimes(t, newCrowd(t, f, endpoints),
 					endpoints)
 			})

@@ -75,10 +75,10 @@ func (f *faultLab) linkFaults() []ruleFault {
 		"uplink down":           "ip link set mcp-uplink down",
 	}, false)
 	return append(told, f.lines(map[string]string{
-		"wire down":                  "ip link set " + f.wire(faultServer) + " down",
-		"gateway no port":            "ip link set " + f.wire(faultGateway) + " nomaster",
-		"egress finds no way":        "ip rule del pref 40000",
-		"server's wire of gateway's": "ip link set " + f.wire(faultServer) + " group 2",
+		"wire down":       "ip link set " + f.wire(faultServer) + " down",
+		"gateway no port": "ip link set " + f.wire(faultGateway) + " nomaster",
+		// Two at a time, which have nothing in common: each is waited for as long as an inspection takes to come.
+		"server's wire of gateway's, egress finds no way": "ip link set " + f.wire(faultServer) + " group 2; ip rule del pref 40000",
 	}, true)...)
 }
 

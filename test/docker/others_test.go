@@ -3,6 +3,7 @@ package docker_test
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
@@ -23,6 +24,7 @@ func (l *lab) others() {
 	any := l.segment("others-any", "172.33", "-o", "mcpnet.gateway.egress=tcp/80,tcp/8088,dns", "-o", "mcpnet.gateway.egress.to=any")
 	public := l.segment("others-public", "172.34")
 	gateway := any.gateway("8080")
+	var shut []string
 	for kind, args := range kinds {
 		name := "others-" + kind
 		l.MustDocker(slices.Concat([]string{"network", "create"}, args, []string{name})...)
@@ -30,8 +32,9 @@ func (l *lab) others() {
 		l.MustDocker(serveArgs(name+"-peer", "80", "--network", name)...)
 		to := l.addressOn(name, name) + ":80"
 		l.connects(name+"-peer", to) // control
-		l.closed(gateway, to)
+		shut = append(shut, to)
 	}
+	l.closed(gateway, shut...)
 	l.refused(public.gateway("8080"), l.addressOn(open, open)+":80")
 	l.MustDocker(serveArgs("others-published", "80", "--network", "others-ordinary", "-p", "8088:80")...)
 	host := netip.AddrPortFrom(testnet.HostAddr, 8088).String()
@@ -54,10 +57,17 @@ func (l *lab) addressOn(container, network string) string {
 	return l.MustDocker("inspect", "--format", `{{(index .NetworkSettings.Networks "`+network+`").IPAddress}}`, container)
 }
 
-// closed is a connection that the host's own rules keep from coming about, at once or in silence.
-func (l *lab) closed(from, target string) {
+// closed are connections that the host's own rules keep from coming about, at once or in silence: all are tried at the
+// same time.
+func (l *lab) closed(from string, targets ...string) {
 	l.t.Helper()
-	if a := l.peer(from, "tcp", target); a.Answered {
-		l.t.Errorf("%s → %s: answered", from, target)
+	var tries sync.WaitGroup
+	for _, target := range targets {
+		tries.Go(func() {
+			if a, err := l.try(from, "/bin/peer", "tcp", target); err != nil || a.Answered {
+				l.t.Errorf("%s → %s: %+v %v, want no answer", from, target, a, err)
+			}
+		})
 	}
+	tries.Wait()
 }
