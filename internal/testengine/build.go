@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +48,9 @@ func BuildPlugin(t T) string {
 	if _, err := os.Stat(script); err != nil { // the go command notices when it changes
 		t.Fatalf("plugin: %v", err)
 	}
-	output(t, exec.Command(script, filepath.Join(dir, "rootfs"), goBuild(t, "plugin")))
+	binary := goBuild(t, "plugin")
+	rootfs := once(t, "rootfs", func(path string) { output(t, exec.Command(script, path, binary)) })
+	output(t, exec.Command("cp", "-al", rootfs, filepath.Join(dir, "rootfs")))
 	return dir
 }
 
@@ -105,12 +108,52 @@ func goBuild(t T, dir string) string {
 
 func goBuildFor(t T, arch, dir string) string {
 	t.Helper()
-	showSources(t, module+"/"+dir)
-	binary := filepath.Join(tempDir(t), filepath.Base(dir))
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, module+"/"+dir)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
-	output(t, cmd)
-	return binary
+	return once(t, filepath.Join(arch, dir), func(path string) {
+		showSources(t, module+"/"+dir)
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, module+"/"+dir)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+		output(t, cmd)
+	})
+}
+
+// built is what tests of this process have built.
+var built struct {
+	sync.Mutex
+	dir  string // "" where each test builds for itself
+	have map[string]bool
+}
+
+// BuildOnce runs a process's tests, of which each program that several need is built once. It gives what run gives. What
+// was built goes then.
+func BuildOnce(run func() int) int {
+	dir, err := os.MkdirTemp("", fmt.Sprintf("mcpnet-test-%d-", os.Getpid()))
+	if err != nil {
+		return run()
+	}
+	defer os.RemoveAll(dir)
+	built.dir, built.have = dir, map[string]bool{}
+	return run()
+}
+
+// once has something made at a path, and gives the path: once for a process of BuildOnce, elsewhere for the test.
+func once(t T, name string, make func(path string)) string {
+	t.Helper()
+	if built.dir == "" {
+		path := filepath.Join(tempDir(t), filepath.Base(name))
+		make(path)
+		return path
+	}
+	built.Lock()
+	defer built.Unlock()
+	path := filepath.Join(built.dir, name)
+	if !built.have[name] {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatalf("%v", err)
+		}
+		make(path)
+		built.have[name] = true
+	}
+	return path
 }
 
 // showSources looks at every directory of the module that a program is made of. The go command keeps the result of a
