@@ -14,6 +14,7 @@ import (
 // TestNewDefault: a network that an earlier version made gets this version's mcpnet.caps.mode, unless its user chose
 // one.
 func TestNewDefault(t *testing.T) {
+	t.Parallel() // beside TestNeverReady
 	for chosen, want := range map[string]policy.CapsMode{"": policy.CapsGuard, "audit": policy.CapsAudit} {
 		f := testhost.NewDocker(t)
 		known := f.Network(map[string]string{policy.KeyGateway: "172.20.0.100:8080", policy.KeyCapsMode: "audit"})

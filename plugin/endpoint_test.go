@@ -150,6 +150,7 @@ func TestEndpointRules(t *testing.T) {
 // TestCandidateWaits: without the range nothing shows that the address was asked for. The call asks for a look at the
 // engine's list, waits a moment, and goes on.
 func TestCandidateWaits(t *testing.T) {
+	t.Parallel() // beside TestNeverReady
 	d := served(t)
 	before := d.calls.Load()
 	check(t, d.call("CreateEndpoint", endpoint("c", "172.20.0.100", nil), nil))

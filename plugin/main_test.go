@@ -16,6 +16,7 @@ import (
 
 // TestEndsWithStatus: an engine, or systemd, hears that the plugin could not start.
 func TestEndsWithStatus(t *testing.T) {
+	t.Parallel() // beside TestNeverReady
 	dir := t.TempDir()
 	store := filepath.Join(dir, "store")
 	if err := os.WriteFile(store, nil, 0o600); err != nil {

@@ -48,6 +48,7 @@ func newSync(d *daemon, networks string) *engineSync {
 
 // TestCollectAgain: what a look could not collect, because of another network, the next one collects.
 func TestCollectAgain(t *testing.T) {
+	t.Parallel() // beside TestNeverReady
 	d := newDaemon(t).ready()
 	make := func(id, subnet string) {
 		t.Helper()
@@ -92,6 +93,7 @@ func pinTheirs(d *daemon, name, mark string) {
 
 // TestMissingIsForgotten: what was missing once, and then went in the usual way, is not remembered.
 func TestMissingIsForgotten(t *testing.T) {
+	t.Parallel() // beside TestNeverReady
 	d := newDaemon(t).ready()
 	check(t, d.call("CreateNetwork", wellFormed(nil), nil))
 	networks, err := d.engine.Networks(t.Context())
@@ -114,6 +116,7 @@ func TestMissingIsForgotten(t *testing.T) {
 
 // TestServedLater: a plugin whose start failed serves when the reason is gone; until then it says why not.
 func TestServedLater(t *testing.T) {
+	t.Parallel() // beside TestNeverReady
 	d := newDaemon(t)
 	d.driver.refuse(context.DeadlineExceeded)
 	if err := d.call("DeleteNetwork", object{"NetworkID": "n"}, nil); err == nil || !strings.Contains(err.Error(), "deadline") {

@@ -20,8 +20,9 @@ import (
 	"github.com/mcpnet/mcpnet/test/stress"
 )
 
-// TestMain removes the program that the move tests built.
+// TestMain lets more tests run at a time than there are processors, and removes the program that the move tests built.
 func TestMain(m *testing.M) {
+	testnet.AtATime(4)
 	code := m.Run()
 	testhost.RemoveOld()
 	os.Exit(code)

@@ -53,6 +53,7 @@ func startContainerd(t *testing.T, version string, host *testnet.NS) *testengine
 
 func TestCtrAttachesToTheNamespaceOfTheTest(t *testing.T) {
 	everyVersion(t, testengine.ContainerdVersions, func(t *testing.T, version string) {
+		t.Parallel()
 		host := testnet.New(t, "host")
 		c := startContainerd(t, version, host)
 		one := c.MustRunCNI("one", "busybox", "sleep", "1000")
@@ -78,6 +79,7 @@ func TestCtrAttachesToTheNamespaceOfTheTest(t *testing.T) {
 
 func TestPodOfAHandlerWithItsOwnNetworks(t *testing.T) {
 	everyVersion(t, testengine.ContainerdVersions, func(t *testing.T, version string) {
+		t.Parallel()
 		host := testnet.New(t, "host")
 		c := startContainerd(t, version, host)
 		plain := c.MustRunPod(testengine.PodOptions{Name: "plain"})
@@ -111,6 +113,7 @@ func TestPodOfAHandlerWithItsOwnNetworks(t *testing.T) {
 
 func TestContainersOutliveContainerd(t *testing.T) {
 	everyVersion(t, testengine.ContainerdVersions, func(t *testing.T, version string) {
+		t.Parallel()
 		c := startContainerd(t, version, testnet.New(t, "host"))
 		container := c.MustRunCNI("sleeper", "busybox", "sleep", "1000")
 		pod := c.MustRunPod(testengine.PodOptions{Name: "pod", Handler: "own"})

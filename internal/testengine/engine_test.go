@@ -19,6 +19,7 @@ func each(t *testing.T, fn func(t *testing.T, version string)) {
 
 func TestContainerRunsInTheNamespaceOfTheTest(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
+		t.Parallel()
 		host := testnet.New(t, "host")
 		e := testengine.Start(t, testengine.Options{Version: version, NetNS: host.Path()})
 		e.Import("busybox")
@@ -35,6 +36,7 @@ func TestContainerRunsInTheNamespaceOfTheTest(t *testing.T) {
 
 func TestKillAndRestart(t *testing.T) {
 	each(t, func(t *testing.T, version string) {
+		t.Parallel()
 		host := testnet.New(t, "host")
 		e := testengine.Start(t, testengine.Options{Version: version, NetNS: host.Path()})
 		e.Import("busybox")

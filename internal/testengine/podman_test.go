@@ -27,6 +27,7 @@ func startPodman(t *testing.T, version string, host *testnet.NS) *testengine.Pod
 
 func TestPodmanAttachesToTheNamespaceOfTheTest(t *testing.T) {
 	everyVersion(t, testengine.PodmanVersions, func(t *testing.T, version string) {
+		t.Parallel()
 		host := testnet.New(t, "host")
 		p := startPodman(t, version, host)
 		for _, name := range []string{"one", "two"} {
@@ -51,6 +52,7 @@ func TestPodmanAttachesToTheNamespaceOfTheTest(t *testing.T) {
 
 func TestPodOfPodman(t *testing.T) {
 	everyVersion(t, testengine.PodmanVersions, func(t *testing.T, version string) {
+		t.Parallel()
 		host := testnet.New(t, "host")
 		p := startPodman(t, version, host)
 		p.MustPodman("pod", "create", "--name", "pod", "--network", "lab")

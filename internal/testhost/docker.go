@@ -74,7 +74,9 @@ func EachKernel(t *testing.T, test func(*testing.T, func(firewall.Features) fire
 // OneKernelAtATime is OnBothKernels for a test that measures time.
 func OneKernelAtATime(t *testing.T, test func(*testing.T, *Docker)) {
 	t.Helper()
-	onKernels(t, func(t *testing.T, features func(firewall.Features) firewall.Features) { test(t, newDocker(t, features)) })
+	onKernels(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
+		test(t, newDocker(t, features))
+	})
 }
 
 // onKernels runs a test for both kinds of kernel. This one has to take the chain for a prefix of devices, whatever the

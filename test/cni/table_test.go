@@ -8,23 +8,20 @@
 package cni
 
 import (
-	"flag"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mcpnet/mcpnet/internal/testcni"
+	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// TestMain lets more tests run at a time than there are processors: they wait for plugins most of the time, and each
-// has a host of its own.
+// TestMain lets more tests run at a time than there are processors, and has programs built once.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if flag.Lookup("test.parallel").Value.String() == flag.Lookup("test.parallel").DefValue {
-		_ = flag.Set("test.parallel", "6")
-	}
-	os.Exit(m.Run())
+	testnet.AtATime(6)
+	os.Exit(testengine.BuildOnce(m.Run))
 }
 
 // row is one line of the table.

@@ -23,6 +23,7 @@ func perCall() []surface {
 func TestFlush(t *testing.T) {
 	for _, s := range perCall() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			world := testnet.NewWorld(t)
 			l := s.open(t, world)
 			scenery(t, world)

@@ -196,6 +196,7 @@ func TestHookPodman(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			world := testnet.NewWorld(t)
 			l := open(t, world)
 			l.Import(image)
@@ -322,6 +323,7 @@ func podmanWithRuntime(l *podmanLab, runtime, name, ip string) error {
 func TestHookContainerd(t *testing.T) {
 	for _, version := range []string{"1.6", "2.1"} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			world := testnet.NewWorld(t)
 			c := testengine.StartContainerd(t, testengine.ContainerdOptions{Version: version, Host: testengine.Host{NetNS: world.Host.Path(), Programs: hookPrograms(t, programs(t))},
 				Handlers: []testengine.Handler{{Name: handler, BinaryName: runtimePath}, {Name: "selective", BinaryName: selectivePath}}})

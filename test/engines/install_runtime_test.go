@@ -53,6 +53,7 @@ func wantSame(t *testing.T, e executor, path, before string) {
 func TestInstallRuntimeDocker(t *testing.T) {
 	for _, version := range []string{"20.10", "28.5"} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			const settings = "{\n\t\"debug\": false,\n\t\"runtimes\": {\"other\": {\"path\": \"/usr/sbin/runc\"}}\n}\n"
 			e := testengine.Start(t, testengine.Options{Version: version, NetNS: testnet.New(t, "host").Path(), DaemonJSON: settings, Programs: installer(t)})
 			e.Import(image)
@@ -115,6 +116,7 @@ default_runtime_name = "runc"
 func TestInstallRuntimeContainerd(t *testing.T) {
 	for _, c := range []struct{ version, settings string }{{"1.6", "2"}, {"2.1", "2"}, {"2.1", "3"}} {
 		t.Run(c.version+" config version "+c.settings, func(t *testing.T) {
+			t.Parallel()
 			version, settings := c.version, containerdSettings[c.settings]
 			programs := programs(t)
 			maps.Copy(programs, installer(t))
@@ -151,6 +153,7 @@ func TestInstallRuntimeContainerd(t *testing.T) {
 func TestInstallRuntimePodman(t *testing.T) {
 	for _, version := range []string{"4.3", "5.8"} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			p := testengine.StartPodman(t, testengine.PodmanOptions{Version: version, Host: testengine.Host{NetNS: testnet.New(t, "host").Path(), Programs: installer(t)}})
 			p.Import(image)
 			const settings = "/etc/containers/containers.conf"

@@ -48,6 +48,7 @@ func TestSockets(t *testing.T) {
 	}
 	for _, version := range []string{"4.3", "5.8"} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			p := testengine.StartPodman(t, testengine.PodmanOptions{Version: version,
 				Host: testengine.Host{NetNS: testnet.New(t, "host").Path(), Programs: map[string]string{runtimePath: hook}}})
 			p.Import(image, files...)

@@ -45,10 +45,12 @@ var surfaces = []surface{
 	{"podman 5.8 netavark", openNetavark},
 }
 
-// onEverySurface runs a test on each, on a host of its own.
+// onEverySurface runs a test on each, on a host of its own, as many at a time as there are processors: engines wait more
+// than they work.
 func onEverySurface(t *testing.T, f func(*testing.T, *testnet.World, lab)) {
 	for _, s := range surfaces {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			world := testnet.NewWorld(t)
 			f(t, world, s.open(t, world))
 		})

@@ -83,6 +83,7 @@ func TestVerdicts(t *testing.T) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			world := testnet.NewWorld(t)
 			l := s.open(t, world)
 			scenery(t, world)

@@ -1,20 +1,18 @@
 package leak
 
 import (
-	"flag"
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/mcpnet/mcpnet/internal/testengine"
+	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
-// TestMain lets more tests run at a time than there are processors: they wait
-// for the network most of the time, and each has a world of its own.
+// TestMain lets many tests run at a time, and has the plugin that some need built once.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if flag.Lookup("test.parallel").Value.String() == flag.Lookup("test.parallel").DefValue {
-		_ = flag.Set("test.parallel", "8")
-	}
-	os.Exit(m.Run())
+	testnet.AtATime(8)
+	os.Exit(testengine.BuildOnce(m.Run))
 }
 
 // TestLeaks runs every vector on an ordinary bridge, where each has to leak,
