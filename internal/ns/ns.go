@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,8 @@ type Handle struct {
 	fd netns.NsHandle
 	// own is the namespace that the process runs in, which nobody has to enter.
 	own bool
+	// closed is shared by copies: the number of a descriptor that was closed is soon somebody else's.
+	closed *atomic.Bool
 }
 
 // Open opens the namespace at a path such as /run/netns/NAME. The empty path is the process's own namespace.
@@ -30,7 +33,7 @@ func Open(path string) (Handle, error) {
 	if err != nil {
 		return Handle{}, fmt.Errorf("network namespace %s: %w", path, err)
 	}
-	return Handle{fd: fd}, nil
+	return Handle{fd: fd, closed: new(atomic.Bool)}, nil
 }
 
 // openOwn goes by the thread: threads that enter another namespace end there, so that the caller's is the process's.
@@ -39,7 +42,7 @@ func openOwn() (Handle, error) {
 	if err != nil {
 		return Handle{}, fmt.Errorf("this process's network namespace: %w", err)
 	}
-	return Handle{fd: fd, own: true}, nil
+	return Handle{fd: fd, own: true, closed: new(atomic.Bool)}, nil
 }
 
 // Inode is the number of the namespace at a path. It is that of no other one while this one is in use.
@@ -60,9 +63,9 @@ func (h Handle) Inode() (uint64, error) {
 	return s.Ino, nil
 }
 
-// Close releases the namespace.
+// Close releases the namespace. Once more, through whichever copy of the handle, it does nothing.
 func (h Handle) Close() error {
-	if h.fd <= 0 {
+	if h.fd <= 0 || h.closed.Swap(true) {
 		return nil
 	}
 	return h.fd.Close()

@@ -49,6 +49,27 @@ func TestOwn(t *testing.T) {
 	check(t, h.Do(func() error { return nil }))
 }
 
+// TestCloseAgain: whoever closes a handle that is closed, or a copy of it, closes nothing of others: the kernel has given
+// the number away by then.
+func TestCloseAgain(t *testing.T) {
+	for _, path := range []string{"", testnet.New(t, "other").Path()} {
+		h, err := ns.Open(path)
+		check(t, err)
+		again := h
+		check(t, h.Close())
+		other, err := os.Open(os.DevNull)
+		check(t, err)
+		defer other.Close()
+		if other.Fd() != uintptr(h.FD()) {
+			t.Fatalf("descriptor %d is not given away, but %d: the test would show nothing", h.FD(), other.Fd())
+		}
+		check(t, again.Close())
+		if _, err := other.Stat(); err != nil {
+			t.Errorf("somebody else's file: %v", err)
+		}
+	}
+}
+
 func TestOpenMissing(t *testing.T) {
 	const path = "/run/netns/mcpt-no-such"
 	_, err := ns.Open(path)
