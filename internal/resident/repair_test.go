@@ -115,13 +115,7 @@ func (c *crowd) repair(limit time.Duration, command ...string) time.Duration {
 	c.t.Helper()
 	c.space.Run(command[0], command[1:]...)
 	began := time.Now()
-	for c.lost() {
-		if time.Since(began) > limit {
-			c.t.Fatalf("%v: not repaired after %v", command, limit)
-		}
-		time.Sleep(200 * time.Microsecond)
-	}
-	took := time.Since(began)
+	took := testhost.Within(c.t, limit, fmt.Sprintf("%v: repaired", command), func() bool { return !c.lost() })
 	for diff := "-"; diff != ""; time.Sleep(10 * time.Millisecond) {
 		if diff = cmp.Diff(c.intact, c.observe()); diff != "" && time.Since(began) > limit {
 			c.t.Fatalf("%v: after %v:\n%s", command, limit, diff)

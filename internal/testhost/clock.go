@@ -1,7 +1,7 @@
 package testhost
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -15,33 +15,40 @@ const (
 // clock measures time without what a machine withholds from the test: as long as a sleep lasts longer than asked for,
 // nobody of the test, nor of what it waits for, can be sure to run.
 type clock struct {
-	began    time.Time
-	withheld atomic.Int64 // nanoseconds
-	ended    chan struct{}
+	began time.Time
+	ended chan struct{}
+
+	mu       sync.Mutex
+	asleep   time.Time // since when
+	withheld time.Duration
 }
 
 func startClock() *clock {
-	c := &clock{began: time.Now(), ended: make(chan struct{})}
-	go c.beat()
+	c := &clock{began: time.Now(), asleep: time.Now(), ended: make(chan struct{})}
+	go c.run()
 	return c
 }
 
-func (c *clock) beat() {
+func (c *clock) run() {
 	for {
-		before := time.Now()
 		select {
 		case <-c.ended:
 			return
 		case <-time.After(beat):
 		}
-		if late := time.Since(before) - beat - lateness; late > 0 {
-			c.withheld.Add(int64(late))
-		}
+		c.mu.Lock()
+		c.withheld, c.asleep = c.withheld+c.late(), time.Now()
+		c.mu.Unlock()
 	}
 }
 
+// late is by how much the sleep that is under way is too long.
+func (c *clock) late() time.Duration { return max(0, time.Since(c.asleep)-beat-lateness) }
+
 func (c *clock) elapsed() time.Duration {
-	return time.Since(c.began) - time.Duration(c.withheld.Load())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.began) - c.withheld - c.late()
 }
 
 func (c *clock) stop() { close(c.ended) }

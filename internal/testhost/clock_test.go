@@ -21,11 +21,13 @@ func TestWithin(t *testing.T) {
 		t.Errorf("told %v after %v", told.failed.Load(), took)
 	}
 	c := startClock()
-	c.withheld.Store(int64(time.Hour))
-	if c.elapsed() > 0 {
-		t.Errorf("%v, of which an hour was others'", c.elapsed())
+	defer c.stop()
+	c.mu.Lock()
+	c.began, c.withheld = c.began.Add(-time.Hour), time.Hour-time.Minute
+	c.mu.Unlock()
+	if got := c.elapsed().Round(time.Minute); got != time.Minute {
+		t.Errorf("%v of an hour, of which 59 minutes were others'", got)
 	}
-	c.stop()
 }
 
 // teller notes that a test would have failed, and ends the goroutine as testing does.
