@@ -52,3 +52,11 @@ func (c *clock) elapsed() time.Duration {
 }
 
 func (c *clock) stop() { close(c.ended) }
+
+// Spent is how long something takes, without what the machine does besides.
+func Spent(do func()) time.Duration {
+	c := startClock()
+	defer c.stop()
+	do()
+	return c.elapsed()
+}

@@ -82,10 +82,8 @@ func Refused(t testing.TB, from *testnet.NS, address string) {
 	}
 	fastest := time.Hour
 	for range attempts {
-		clock := startClock()
-		took, err := Dial(from, address)
-		took = min(took, clock.elapsed())
-		clock.stop()
+		var err error
+		took := Spent(func() { _, err = Dial(from, address) })
 		if !slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) }) {
 			t.Errorf("%s to %s: %v after %v, want a refusal", from.Label(), address, err, took)
 			return

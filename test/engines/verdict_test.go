@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/test/leak"
 )
@@ -138,9 +139,8 @@ func checkVerdicts(t *testing.T, w *testnet.World, l lab, changed map[string]str
 }
 
 func (a attempt) ask(from *testnet.NS) (through bool, took time.Duration) {
-	began := time.Now()
-	through = a.getsThrough(from)
-	return through, time.Since(began)
+	took = testhost.Spent(func() { through = a.getsThrough(from) })
+	return through, took
 }
 
 // getsThrough reports whether an answer comes.
