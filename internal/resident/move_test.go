@@ -80,7 +80,7 @@ func (m *moved) attack() {
 		party("172.20.0.1"), party("172.20.0.100"),
 		party("172.20.240.1")), net.HardwareAddr(wire))
 	m.traffic.Attack(m.T.Context(), m.b, "eth0")
-	if !m.traffic.Passes(3 * time.Second) {
+	if !m.traffic.Passes(30 * time.Second) { // nothing is tested yet: however busy the machine is
 		m.T.Fatal("the permitted traffic does not pass before the move")
 	}
 }
