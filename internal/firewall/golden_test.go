@@ -60,7 +60,6 @@ func TestHostText(t *testing.T) {
 	n.Published = []topology.Publication{{HostPort: 18080, To: to}, {HostPort: 18081, HostIP: netip.MustParseAddr("192.0.2.1"), To: to},
 		{HostPort: 18082, HostIP: netip.MustParseAddr("127.0.0.1"), To: to}}
 	golden.Check(t, *update, "host-published.nft", firewall.CompileHost(n).LoadText())
-	golden.Check(t, *update, "host-unload.nft", firewall.CompileHost(testtopology.Network(t, nil)).UnloadText())
 }
 
 func TestGuardText(t *testing.T) {

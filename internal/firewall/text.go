@@ -33,24 +33,6 @@ func (r Ruleset) LoadText() string {
 	return b.String()
 }
 
-// UnloadText removes what LoadText made, as far as it is there. Chains go before the sets they look up.
-func (r Ruleset) UnloadText() string {
-	var b strings.Builder
-	for _, f := range r.families() {
-		fmt.Fprintf(&b, "add table %s %s\n", f, TableName)
-	}
-	for _, c := range r.Chains {
-		fmt.Fprintf(&b, "add chain %s\nflush chain %s\n", c.declaration(), c.path())
-	}
-	for _, c := range r.Chains {
-		fmt.Fprintf(&b, "delete chain %s\n", c.path())
-	}
-	for _, s := range r.Sets {
-		fmt.Fprintf(&b, "%sdelete %s %s %s %s\n", s.declaration(), s.kind(), s.Family, TableName, s.Name)
-	}
-	return b.String()
-}
-
 // Text is a guard as nftables text, for plans and golden tests; it is applied over netlink.
 func (g Guard) Text() string {
 	var b strings.Builder

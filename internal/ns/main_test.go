@@ -1,6 +1,7 @@
 package ns_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -43,12 +44,16 @@ func child(order []string) string {
 		}
 	}
 	pins := map[string]func(string) ns.Pins{"host": ns.HostPins, "guest": ns.GuestPins, "remove": ns.HostPins,
-		"killed": ns.HostPins}[kind](dir)
+		"killed": ns.HostPins, "apart": ns.HostPins}[kind](dir)
 	if len(order) == 6 {
 		pins = pins.As(order[4], order[5])
 	}
-	if kind == "remove" {
+	switch kind {
+	case "remove":
 		return outcome(pins.Remove(name, nil))
+	case "apart":
+		_, err := ns.RunApart(context.Background(), "", "true")
+		return outcome(err)
 	}
 	err := pins.Create(name, func(ns.Handle) error {
 		if kind == "killed" {

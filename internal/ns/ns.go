@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -104,14 +105,23 @@ func onOwnThread(f func() error) error {
 // Run executes a command in the namespace with text on its standard input and returns its standard output. An error
 // carries what the command said.
 func (h Handle) Run(ctx context.Context, stdin string, name string, args ...string) (string, error) {
+	return run(exec.CommandContext(ctx, name, args...), stdin, h.Do)
+}
+
+// RunApart is Run in a network namespace that is made for the command and ends with it.
+func RunApart(ctx context.Context, stdin string, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	out, err := run(cmd, stdin, func(f func() error) error { return f() })
+	return out, explain(err)
+}
+
+// run executes a command within do.
+func run(cmd *exec.Cmd, stdin string, do func(func() error) error) (string, error) {
 	var out, complaint bytes.Buffer
-	err := h.Do(func() error {
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &complaint
-		return cmd.Run()
-	})
-	if err != nil {
-		return out.String(), fmt.Errorf("%s: %w: %s", name, err, firstLines(complaint.String()))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &complaint
+	if err := do(cmd.Run); err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", cmd.Args[0], err, firstLines(complaint.String()))
 	}
 	return out.String(), nil
 }

@@ -83,6 +83,17 @@ func TestOpenMissing(t *testing.T) {
 }
 
 // TestRun: a command runs in the namespace, and its complaint is in the error, the first lines of it.
+// TestRunApart: the command sees a namespace without anything in it, and what it makes there goes with it.
+func TestRunApart(t *testing.T) {
+	out, err := ns.RunApart(t.Context(), "link add name made type veth peer name other\n", "sh", "-c", "ip -batch -; ip -br link")
+	if links := strings.Count(out, "\n"); err != nil || links < 3 || !strings.Contains(out, "made") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := ns.RunApart(t.Context(), "", "sh", "-c", "echo no >&2; exit 3"); err == nil || !strings.Contains(err.Error(), "sh: exit status 3: no") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestRun(t *testing.T) {
 	other := testnet.New(t, "other")
 	h, err := ns.Open(other.Path())

@@ -323,7 +323,7 @@ func TestNotPermitted(t *testing.T) {
 	p := ns.HostPins(dir)
 	check(t, p.Create("there", nothing))
 	for order, name := range map[string]string{"host as-it-is": "a", "guest as-it-is": "a",
-		"remove as-it-is": "there"} {
+		"remove as-it-is": "there", "apart as-it-is": "a"} {
 		got := inMountNamespace(t, fmt.Sprintf("%s %s %s", order, dir, name), "setpriv", "--bounding-set=-sys_admin")
 		if !strings.HasPrefix(got, notPermitted) || !strings.Contains(got, "CAP_SYS_ADMIN") {
 			t.Errorf("%s: %s", order, got)

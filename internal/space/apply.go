@@ -18,9 +18,9 @@ func (s *Space) Apply(ctx context.Context, action plan.Action, host *Space) erro
 	case plan.LoadRules:
 		return s.NFT.Load(ctx, a.Rules)
 	case plan.LoadHostRules:
-		return s.NFT.Load(ctx, a.Rules)
+		return s.NFT.LoadHost(a.Rules)
 	case plan.UnloadHostRules:
-		return s.NFT.Unload(ctx, a.Rules)
+		return s.NFT.UnloadHost(a.Rules)
 	case plan.SetHostAddrs:
 		return s.NFT.SetHostAddrs(a.Addrs)
 	case plan.DropElements:

@@ -1,6 +1,7 @@
-// Package nft puts rule sets into the kernel's nftables. What a network has in common is loaded as text, in one
-// transaction of the nft command; what comes and goes with an endpoint is one netlink transaction that touches its own
-// objects only, so an attach costs the same at any number of endpoints.
+// Package nft puts rule sets into the kernel's nftables. What a network has in common is loaded into its namespace as
+// text, in one transaction of the nft command. What stands on the host, beside rules of others, and what comes and goes
+// with an endpoint is one netlink transaction that touches its own objects only, so an attach costs the same at any
+// number of endpoints.
 package nft
 
 import (
@@ -59,7 +60,7 @@ func enlarge(c *netlink.Conn) error {
 // Close ends the connection; the rules stay.
 func (f *Firewall) Close() error { return errors.Join(f.conn.CloseLasting(), f.closeDump()) }
 
-// Load puts a rule set into the kernel, or replaces its chains, in one transaction. A chain for devices of a prefix
+// Load puts a network's rule set into the kernel, or replaces its chains, in one transaction. A chain for devices of a prefix
 // follows in a second one: the nft command of older versions takes the prefix for a name.
 func (f *Firewall) Load(ctx context.Context, r firewall.Ruleset) error {
 	if len(r.Chains) == 0 {
@@ -76,11 +77,6 @@ func (f *Firewall) Load(ctx context.Context, r firewall.Ruleset) error {
 		}
 	}
 	return nil
-}
-
-// Unload removes the rule set of an uplink. What is missing is no error.
-func (f *Firewall) Unload(ctx context.Context, r firewall.Ruleset) error {
-	return errors.Join(f.run(ctx, r.UnloadText()), f.removeEmptyTable())
 }
 
 func (f *Firewall) run(ctx context.Context, text string) error {

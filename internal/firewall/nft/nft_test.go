@@ -336,22 +336,22 @@ func TestUnload(t *testing.T) {
 	f := openNFT(t, host)
 	one, other := hostRules(t, "mcp-secure"), hostRules(t, "mcp-other")
 	listing := func() string { return host.Run("nft", "-s", "list", "ruleset") }
-	check(t, f.Unload(t.Context(), one)) // nothing is there, not even the table
-	check(t, f.Load(t.Context(), other))
+	check(t, f.UnloadHost(one)) // nothing is there, not even the table
+	check(t, f.LoadHost(other))
 	before := listing()
-	check(t, f.Load(t.Context(), one))
-	check(t, f.Load(t.Context(), one))
-	check(t, f.Unload(t.Context(), one))
-	check(t, f.Unload(t.Context(), one))
+	check(t, f.LoadHost(one))
+	check(t, f.LoadHost(one))
+	check(t, f.UnloadHost(one))
+	check(t, f.UnloadHost(one))
 	if diff := cmp.Diff(before, listing()); diff != "" {
 		t.Errorf("not as before:\n%s", diff)
 	}
 	host.Run("nft", "delete", "chain", "inet", "mcpnet", "input.mcp-other") // somebody was faster
-	check(t, f.Unload(t.Context(), other))
+	check(t, f.UnloadHost(other))
 	if got := listing(); got != "" {
 		t.Errorf("left:\n%s", got)
 	}
-	check(t, f.Load(t.Context(), firewall.Ruleset{})) // a network without an uplink
+	check(t, f.LoadHost(firewall.Ruleset{})) // a network without an uplink
 	if got := listing(); got != "" {
 		t.Errorf("made for nothing:\n%s", got)
 	}
@@ -361,9 +361,9 @@ func TestUnload(t *testing.T) {
 func TestUnloadKeepsTable(t *testing.T) {
 	host := testnet.New(t, "host")
 	f := openNFT(t, host)
-	check(t, f.Load(t.Context(), hostRules(t, "mcp-secure")))
+	check(t, f.LoadHost(hostRules(t, "mcp-secure")))
 	host.Run("nft", "add", "chain", "inet", "mcpnet", "theirs")
-	check(t, f.Unload(t.Context(), hostRules(t, "mcp-secure")))
+	check(t, f.UnloadHost(hostRules(t, "mcp-secure")))
 	if got := host.Run("nft", "list", "ruleset"); !strings.Contains(got, "theirs") ||
 		strings.Contains(got, "mcp-secure") {
 		t.Errorf("left:\n%s", got)

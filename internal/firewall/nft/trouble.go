@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"github.com/mcpnet/mcpnet/internal/ns"
 )
 
 // What can be wrong with the nft command and with the kernel behind it. Each needs another remedy.
@@ -83,8 +85,10 @@ func (f *Firewall) minimum(ctx context.Context) error {
 	return fmt.Errorf("%w (%w)", ErrNoForward, err)
 }
 
+// checkRule asks in a namespace of its own: what others have in theirs says nothing about this kernel, and an older
+// command crashes on what a newer one made.
 func (f *Firewall) checkRule(ctx context.Context, rule string) error {
-	_, err := f.ns.Run(ctx, fmt.Sprintf(probe, rule), "nft", "--check", "-f", "-")
+	_, err := ns.RunApart(ctx, fmt.Sprintf(probe, rule), "nft", "--check", "-f", "-")
 	return f.named(ctx, err)
 }
 
