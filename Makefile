@@ -57,6 +57,8 @@ test-engines: deps ## the tests with real engines, on every version there is (bu
 	$(AS_ROOT) scripts/cni-tools.sh
 	$(AS_ROOT) env MCPNET_ENGINES=20.10,28.5,29 MCPNET_FIREWALLD=1.3,2 \
 		go test -p 1 -count 1 -timeout 60m -v ./internal/testengine ./internal/firewalld ./test/...
+	$(AS_ROOT) env MCPNET_ENGINES=29-nftables \
+		go test -p 1 -count 1 -timeout 60m -v -run 'TestScenario|TestLeaks|TestLife|TestFaultsHost' ./test/docker
 
 test-vm: ## packet tests on stock kernels in virtual machines (KERNELS="bullseye bookworm trixie sid")
 	@scripts/deps.sh vm

@@ -3,6 +3,7 @@ package testengine
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/moby/moby/client"
@@ -10,10 +11,11 @@ import (
 
 // run starts dockerd in the sandbox and waits until it answers.
 func (e *Engine) run() error {
-	args := append([]string{
-		"--cgroup-parent=/" + e.sandbox.cgroup(),
-		"--exec-opt=native.cgroupdriver=cgroupfs",
-	}, e.opts.ExtraArgs...)
+	args := []string{"--cgroup-parent=/" + e.sandbox.cgroup(), "--exec-opt=native.cgroupdriver=cgroupfs"}
+	if strings.HasSuffix(e.opts.Version, nftablesBackend) {
+		args = append(args, "--firewall-backend=nftables")
+	}
+	args = append(args, e.opts.ExtraArgs...)
 	return e.daemon.run(e.sandbox.command("dockerd", args...), func(ctx context.Context) error {
 		_, err := e.client.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
 		return err

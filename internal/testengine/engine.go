@@ -35,7 +35,8 @@ type T interface {
 // Options says which engine to run and where. The zero value of every field but
 // Version and NetNS is a sensible default.
 type Options struct {
-	// Version is a key of Versions: "20.10", "28.5" or "29".
+	// Version is a key of Versions: "20.10", "28.5", "29", or "29-nftables" for
+	// its nftables backend.
 	Version string
 	// NetNS is the path of the network namespace the engine serves.
 	NetNS string

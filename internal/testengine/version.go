@@ -19,7 +19,13 @@ var Versions = map[string]string{
 	"20.10": "bookworm",
 	"28.5":  "sid",
 	"29":    "moby29",
+	// With Docker's own rules in nftables, which it puts into iptables unless it is told otherwise.
+	"29" + nftablesBackend: "moby29",
 }
+
+// nftablesBackend ends the name of a release of Docker that is run with its
+// nftables backend.
+const nftablesBackend = "-nftables"
 
 // ContainerdVersions is Versions for containerd by itself.
 var ContainerdVersions = map[string]string{

@@ -255,7 +255,7 @@ func TestAdmissionKilled(t *testing.T) {
 		if round%2 == 0 {
 			l.killPlugin()
 		} else {
-			l.world.Host.Run("nft", "flush", "ruleset")
+			l.host("nft", "flush", "ruleset")
 		}
 	}
 	for round := range 6 {

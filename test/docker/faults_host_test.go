@@ -71,7 +71,7 @@ var faultsOfHost = []hostFault{
 	{name: "uplink deleted", line: "ip link del mcp-secure"},
 	{name: "uplink down", line: "ip link set mcp-secure down"},
 	{name: "route deleted", line: "ip route del 172.20.0.0/16 dev mcp-secure"},
-	{name: "ip_forward=0", line: "sysctl -qw net.ipv4.ip_forward=0", silent: true},
+	{name: "ip_forward=0", line: "echo 0 >/proc/sys/net/ipv4/ip_forward", silent: true},
 	{name: "firewalld reload", line: firewalldReload, docker: true},
 	{name: "nft flush ruleset", line: "nft flush ruleset", docker: true},
 	{name: "everything at once", docker: true,

@@ -201,7 +201,7 @@ func (f *faultLab) inSpace(line string) string {
 // onHost runs a shell line on the host's network.
 func (f *faultLab) onHost(line string) string {
 	f.t.Helper()
-	return strings.TrimSpace(f.world.Host.Run("sh", "-c", line))
+	return strings.TrimSpace(f.host("sh", "-c", line))
 }
 
 // wire is the name of the wire of a container's address.

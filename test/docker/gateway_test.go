@@ -81,7 +81,7 @@ func (s segment) onHost() (found []string) {
 		text := ""
 		for _, command := range commands {
 			words := strings.Fields(command)
-			text += s.world.Host.Run(words[0], words[1:]...)
+			text += s.host(words[0], words[1:]...)
 		}
 		if strings.Contains(text, bridge) || strings.Contains(text, s.prefix+".") {
 			found = append(found, what)
@@ -122,7 +122,7 @@ func (l *lab) uplink(name, prefix, port string, over bool, options []string, con
 		l.t.Errorf("%s: default route over %q", name, via)
 	}
 	l.answers(port, true)
-	if got := strings.Contains(l.world.Host.Run("nft", "list", "table", "inet", "mcpnet"), "publish-"+port); got == over {
+	if got := strings.Contains(l.host("nft", "list", "table", "inet", "mcpnet"), "publish-"+port); got == over {
 		l.t.Errorf("%s: mcpnet publishes the port: %v, want %v", name, got, !over)
 	}
 	// The policy's egress is that of the mcpnet network. What leaves over the uplink is the uplink's affair.

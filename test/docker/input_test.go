@@ -133,8 +133,8 @@ func (l *lab) traces() map[string][]string {
 	l.t.Helper()
 	found := map[string][]string{
 		"networks": strings.Split(l.MustDocker("network", "ls", "--format", "{{.Name}} {{.Driver}}"), "\n"),
-		"nftables": named(l.world.Host.Run("nft", "list", "ruleset"), "chain ", "set ", "map ", "table "),
-		"iptables": named(l.world.Host.Run("iptables-save"), ":", "-A "),
+		"nftables": named(l.host("nft", "list", "ruleset"), "chain ", "set ", "map ", "table "),
+		"iptables": named(l.host("iptables-save"), ":", "-A "),
 	}
 	found["namespaces"] = l.pins()
 	for _, name := range found["namespaces"] {

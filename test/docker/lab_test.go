@@ -162,7 +162,7 @@ func (l *lab) hostTraces() (found []string) {
 	for _, command := range []string{"ip -br link", "ip -br addr", "ip route show table all", "ip rule",
 		"ip neigh show nud permanent", "nft -s list ruleset", "iptables-save", "ip6tables-save"} {
 		words := strings.Fields(command)
-		for line := range strings.Lines(l.world.Host.Run(words[0], words[1:]...)) {
+		for line := range strings.Lines(l.host(words[0], words[1:]...)) {
 			if strings.Contains(strings.ToLower(line), "mcp") {
 				found = append(found, words[0]+": "+strings.TrimSpace(line))
 			}
@@ -180,6 +180,17 @@ func (l *lab) bridgeAddr(bridge string) string {
 	}
 	addr, _, _ := strings.Cut(fields[3], "/")
 	return addr
+}
+
+// host runs a program of the engine's Debian on the host: the nft of another one may be older than the rules there, and
+// crash.
+func (l *lab) host(name string, args ...string) string {
+	l.t.Helper()
+	out, err := l.Exec(name, args...)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return out
 }
 
 // serving is a shell script of a container that serves HTTP on ports.

@@ -1,8 +1,10 @@
 package docker_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/mcpnet/mcpnet/internal/testnet"
@@ -38,17 +40,42 @@ func (l *lab) others() {
 	l.refused(public.gateway("8080"), l.addressOn(open, open)+":80")
 	l.MustDocker(serveArgs("others-published", "80", "--network", "others-ordinary", "-p", "8088:80")...)
 	host := netip.AddrPortFrom(testnet.HostAddr, 8088).String()
-	if !l.fromInternet("8088") {
-		l.t.Error("control: the published port does not answer")
-	}
+	l.answers("8088", true) // control
 	l.refused(gateway, host)
 
 	internet := testnet.InternetHost.String()
 	l.connects(gateway, internet+":80")
-	l.world.Host.Run("iptables", "-w", "-I", "DOCKER-USER", "-d", internet, "-j", "DROP")
-	l.closed(gateway, internet+":80")
-	l.world.Host.Run("iptables", "-w", "-D", "DOCKER-USER", "-d", internet, "-j", "DROP")
-	l.connects(gateway, internet+":80")
+	for _, rule := range l.administrators("ip daddr "+internet+" drop", "-d "+internet+" -j DROP") {
+		l.host("sh", "-c", rule.add)
+		l.closed(gateway, internet+":80")
+		l.host("sh", "-c", rule.remove)
+		l.connects(gateway, internet+":80")
+	}
+}
+
+// administratorRule is a rule about forwarded packets, as shell lines.
+type administratorRule struct{ add, remove string }
+
+// administrators are the places of an administrator's rule: a table of nftables, before Docker's rules and after them, and
+// DOCKER-USER, which Docker's nftables backend does not have.
+func (l *lab) administrators(nft, iptables string) (rules []administratorRule) {
+	for _, priority := range []string{"-20", "20"} {
+		const table = "table inet administrator"
+		rules = append(rules, administratorRule{
+			"nft '" + table + " { chain forward { type filter hook forward priority " + priority + "; " + nft + "; }; }'",
+			"nft delete " + table})
+	}
+	if l.nftables() {
+		return rules
+	}
+	const user = "iptables -w %s DOCKER-USER %s"
+	return append(rules, administratorRule{fmt.Sprintf(user, "-I", iptables), fmt.Sprintf(user, "-D", iptables)})
+}
+
+// nftables tells whether Docker's own rules are in nftables.
+func (l *lab) nftables() bool {
+	l.t.Helper()
+	return strings.Contains(l.host("nft", "list", "tables", "ip"), "docker-bridges")
 }
 
 // addressOn is a container's address on a network.

@@ -28,7 +28,7 @@ func (l *lab) publish() {
 	l.portsMove(s, gateway)
 	l.MustDocker("rm", "-f", gateway)
 	l.answers("18010", false)
-	if rules := l.world.Host.Run("nft", "list", "ruleset"); strings.Contains(rules, "18010") {
+	if rules := l.host("nft", "list", "ruleset"); strings.Contains(rules, "18010") {
 		l.t.Errorf("left behind:\n%s", rules)
 	}
 }
@@ -79,7 +79,7 @@ func (l *lab) portsMove(s segment, gateway string) {
 	if via := l.defaultRoute(gateway); !strings.HasPrefix(via, "10.83.") {
 		l.t.Errorf("default route over %q", via)
 	}
-	if rules := l.world.Host.Run("nft", "list", "table", "inet", "mcpnet"); strings.Contains(rules, "18010") {
+	if rules := l.host("nft", "list", "table", "inet", "mcpnet"); strings.Contains(rules, "18010") {
 		l.t.Errorf("published twice:\n%s", rules)
 	}
 	l.MustDocker("network", "disconnect", "a-mover", gateway)
