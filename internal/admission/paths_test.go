@@ -48,7 +48,8 @@ func TestWayOutOfDevice(t *testing.T) {
 		}
 	}
 	for rule, want := range map[string]bool{
-		"a *:* rwm": true, "a": false, "b 8:* rmw": true, "b 8:0 r": true, "c *:* rwm": true, "c 1:1 r": true, "c 1:* rwm": true,
+		"a *:* rwm": true, "a": false, "b 8:* rmw": true, "b 8:0 r": true, "c *:* rwm": true, "c 1:1 r": true, "c 1:2 r": true, "c 1:4 w": true,
+		"c 1:* rwm": true, "b 8:0": true,
 		"c 188:* rmw": false, "c 1:3 rwm": false, "": false,
 	} {
 		if reason, bad := admission.WayOutOfDeviceRule(rule); bad != want || bad && reason == "" {

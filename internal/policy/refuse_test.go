@@ -105,6 +105,7 @@ func TestParseRefusesValue(t *testing.T) {
 		{policy.KeyConnect, "dns", "", badForm, ""},
 
 		{policy.KeyEgress, "tcp", "", "the port is missing", ""},
+		{policy.KeyEgress, "udp", "", "the port is missing", ""},
 		{policy.KeyEgress, "DNS", "", notLower, "dns"},
 		{policy.KeyEgress, "off,dns", "off", "off stands alone", ""},
 		{policy.KeyEgress, "dns,dns", "dns", twice, ""},
