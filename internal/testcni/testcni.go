@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,6 +33,8 @@ type Host struct {
 	Bus string
 	// Path is where plugins are looked for: mcpnet from the sources as they are, and the reference plugins.
 	Path []string
+	// Env is what plugins find in their environment besides, in place of the test's own.
+	Env []string
 }
 
 // plugins is mcpnet, built once for all tests of a process that use it at the same time.
@@ -109,8 +112,8 @@ func (h *Host) Store() string { return filepath.Join(h.Dir, "store") }
 func (h *Host) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) (out []byte, err error) {
 	raw := &invoke.RawExec{Stderr: os.Stderr}
 	failed := h.NS.Do(func() error {
-		out, err = raw.ExecPlugin(ctx, path, stdin, append(environ, "MCPNET_STORE="+h.Store(), "MCPNET_NETNS="+h.Pins,
-			"DBUS_SYSTEM_BUS_ADDRESS="+h.Bus))
+		own := []string{"MCPNET_STORE=" + h.Store(), "MCPNET_NETNS=" + h.Pins, "DBUS_SYSTEM_BUS_ADDRESS=" + h.Bus}
+		out, err = raw.ExecPlugin(ctx, path, stdin, slices.Concat(environ, own, h.Env))
 		return nil
 	})
 	if err == nil {

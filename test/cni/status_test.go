@@ -14,6 +14,7 @@ func statusRows() []row {
 		{name: "STATUS when IPAM has no place for its files", run: statusIPAM},
 		{name: "STATUS when the store cannot be written", only: hasPolicy, run: statusStore},
 		{name: "STATUS of a configuration that ADD would refuse", only: hasPolicy, run: statusConfig},
+		{name: "STATUS when the nft command is gone", only: hasRules, run: statusCommand},
 	}
 }
 
@@ -49,4 +50,13 @@ func statusStore(l *lab) {
 func statusConfig(l *lab) {
 	n := l.network(set("x", "policy", "gatewya"))
 	l.refused(n.Status(context.Background()), types.ErrInvalidNetworkConfig, "STATUS", networkName, "gatewya")
+}
+
+// statusCommand: an ADD before it wrote down what the kernel offers. STATUS asks again.
+func statusCommand(l *lab) {
+	l.server()
+	l.succeeds(l.net.Status(context.Background()), "STATUS with the command")
+	l.Env = []string{"PATH=" + filepath.Join(l.Dir, "empty")}
+	defer func() { l.Env = nil }()
+	l.refused(l.net.Status(context.Background()), types.ErrPluginNotAvailable, "STATUS", networkName, "nft")
 }
