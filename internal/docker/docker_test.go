@@ -53,6 +53,7 @@ func TestHostPaths(t *testing.T) {
 		{map[string]string{"type": "none", "o": "bind", "device": "/run/docker"}, []string{"/run/docker"}},
 		{map[string]string{"type": "proc", "device": "proc"}, []string{"proc", "/proc"}},
 		{map[string]string{"type": "overlay", "device": "overlay", "o": "ro,lowerdir=/etc:/root"}, []string{"overlay", "/etc", "/root"}},
+		{map[string]string{"type": "overlay", "device": "overlay", "o": "lowerdir=/a,upperdir=/b,workdir=/c"}, []string{"overlay", "/a", "/b", "/c"}},
 		{map[string]string{"type": "nfs", "o": "addr=192.0.2.1", "device": ":/data"}, []string{":/data"}},
 	} {
 		if diff := cmp.Diff(c.want, hostPaths(c.options)); diff != "" {

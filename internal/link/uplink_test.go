@@ -83,12 +83,17 @@ func TestEnsureUplinkMends(t *testing.T) {
 		onHost  bool
 		command string
 	}{
-		"the pair":           {true, "link del mcp-secure"},
-		"host's end down":    {true, "link set mcp-secure down"},
-		"network's end down": {false, "link set mcp-uplink down"},
-		"host's route":       {true, "route del 172.20.0.0/16"},
-		"network's route":    {false, "route flush table 100"},
-		"rule":               {false, "rule del priority 40000"},
+		"the pair":                   {true, "link del mcp-secure"},
+		"host's end down":            {true, "link set mcp-secure down"},
+		"network's end down":         {false, "link set mcp-uplink down"},
+		"host's hardware address":    {true, "link set mcp-secure address 02:00:00:00:00:77"},
+		"network's hardware address": {false, "link set mcp-uplink address 02:00:00:00:00:77"},
+		"host's mtu":                 {true, "link set mcp-secure mtu 1300"},
+		"host's next hop":            {true, "neigh del 169.254.1.1 dev mcp-secure"},
+		"network's next hop":         {false, "neigh del 169.254.1.1 dev mcp-uplink"},
+		"host's route":               {true, "route del 172.20.0.0/16"},
+		"network's route":            {false, "route flush table 100"},
+		"rule":                       {false, "rule del priority 40000"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			net, host := open(t, "net"), open(t, "host")

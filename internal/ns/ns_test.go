@@ -10,6 +10,18 @@ import (
 	"github.com/mcpnet/mcpnet/internal/testnet"
 )
 
+// TestClose: a namespace lives as long as anybody holds it open.
+func TestClose(t *testing.T) {
+	h, err := ns.Open(testnet.New(t, "closed").Path())
+	check(t, err)
+	open, err := h.Inode()
+	check(t, err)
+	check(t, h.Close())
+	if now, err := h.Inode(); err == nil && now == open {
+		t.Error("the namespace is still open")
+	}
+}
+
 func TestDo(t *testing.T) {
 	other := testnet.New(t, "other")
 	h, err := ns.Open(other.Path())
