@@ -54,6 +54,8 @@ func TestValidate(t *testing.T) {
 			[]refusal{{policy.KeyGateway, "172.21.0.1", outside, ""}}},
 		{"bridge", onAddrs("172.20.0.1"), network("172.20.0.0/16", "172.20.0.1"),
 			[]refusal{{policy.KeyGateway, "172.20.0.1", onBridge, ""}}},
+		{"bridge outside", onAddrs("172.20.0.100"), network("172.20.0.0/16", "172.21.0.1"),
+			[]refusal{{"--gateway", "172.21.0.1", "the bridge's address is not in the subnet", ""}}},
 		{"bridge in IPv6 form", onAddrs("172.20.0.1"), network("172.20.0.0/16", "::ffff:172.20.0.1"),
 			[]refusal{{policy.KeyGateway, "172.20.0.1", onBridge, ""}}},
 		{"edges", onAddrs("172.20.8.0", "172.20.15.255", "172.20.8.255"), network("172.20.8.0/21", "172.20.8.1"),

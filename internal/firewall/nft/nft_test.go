@@ -543,9 +543,12 @@ func TestMissingElements(t *testing.T) {
 		if got := missing(g[0]); got != "" {
 			t.Errorf("nothing is missing, but: %s", got)
 		}
-		b.ns.Run("nft", "flush", "map", "netdev", "mcpnet", "server-wire")
-		if got, want := missing(g[0]), "set server-wire lacks 02:6b:ac:14:64:01 . 172.20.100.1"; got != want {
-			t.Errorf("got %q, want %q", got, want)
+		for _, e := range g[0].Elements {
+			check(t, b.nft.DropElements(map[string]int{g[0].Wire: g[0].Index}, e))
+			if got, want := missing(g[0]), fmt.Sprintf("set %s lacks %s", e.Set.Name, strings.Join(e.Key, " . ")); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			check(t, b.nft.Guard(g[0]))
 		}
 		other := g[0]
 		other.Index = g[1].Index // the element of another wire is not the endpoint's
