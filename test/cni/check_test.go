@@ -82,12 +82,20 @@ func (l *lab) wireSet(m member, args ...string) {
 }
 
 // noRules takes away everything that nftables knows of an attachment's wire: the rules of its chain, where it has
-// one, and the elements that name it by its index.
+// one, and its elements.
 func (l *lab) noRules(m member) {
 	l.t.Helper()
 	l.atWires(func(ns *testnet.NS) {
+		_, _ = ns.Output("nft", "flush", "chain", "netdev", "mcpnet", "in-"+m.wire(l, ns))
+	})
+	l.noElements(m)
+}
+
+// noElements takes away the elements that name an attachment's wire by its index.
+func (l *lab) noElements(m member) {
+	l.t.Helper()
+	l.atWires(func(ns *testnet.NS) {
 		wire := m.wire(l, ns)
-		_, _ = ns.Output("nft", "flush", "chain", "netdev", "mcpnet", "in-"+wire)
 		if err := dropElements(ns.Path(), ns.Link(wire).Attrs().Index); err != nil {
 			l.t.Fatalf("elements of %s: %v", wire, err)
 		}
@@ -114,6 +122,8 @@ var losses = []loss{
 	{name: "the gateway's own rules", only: hasRules, gateway: true, says: "anti-spoof", lose: func(l *lab, m member) {
 		l.noRules(m)
 	}},
+	{name: "the server's own elements", only: hasRules, says: "set anti-spoof lacks", lose: (*lab).noElements},
+	{name: "the gateway's own elements", only: hasRules, gateway: true, says: "set anti-spoof-gateway lacks", lose: (*lab).noElements},
 	{name: "the wire", says: "", lose: func(l *lab, m member) { l.atWires(func(ns *testnet.NS) { ns.Run("ip", "link", "del", m.wire(l, ns)) }) }},
 	{name: "the wire is down", only: hasRules, says: "down", lose: func(l *lab, m member) { l.wireSet(m, "down") }},
 	{name: "a server's wire is on a bridge", only: hasRules, says: "bridge", lose: func(l *lab, m member) {
