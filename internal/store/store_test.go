@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -328,6 +329,29 @@ func TestExclusive(t *testing.T) {
 	}
 	check(t, s.Close())
 	open(t, dir)
+}
+
+// TestNoLock: whoever cannot have the lock does not work without it.
+func TestNoLock(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.OpenShared(dir)
+	check(t, err)
+	t.Cleanup(func() { s.Close() })
+	for _, name := range []string{"lock", "lock.gate"} {
+		path := filepath.Join(dir, name)
+		check(t, os.RemoveAll(path))
+		check(t, os.Mkdir(path, 0o700)) // which is no file to create
+		for how, take := range map[string]func(context.Context) (func(), error){"alone": s.Lock, "beside": s.RLock} {
+			unlock, err := take(t.Context())
+			if err == nil {
+				unlock()
+			}
+			if err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+		}
+		check(t, os.Remove(path))
+	}
 }
 
 func TestOpenSaysWhere(t *testing.T) {
