@@ -103,6 +103,20 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// TestBrokenHardened: what cannot be read conforms to nothing.
+func TestBrokenHardened(t *testing.T) {
+	for name, text := range map[string]string{
+		"annotations": `{"process":{},"annotations":7}`,
+		"no process":  `{"annotations":{"io.mcpnet.caps":"none"}}`,
+		"a process":   `{"process":3,"annotations":{"io.mcpnet.caps":"none"}}`,
+		"a set":       `{"process":{"capabilities":{"bounding":"x"}},"annotations":{"io.mcpnet.caps":"none"}}`,
+	} {
+		if caps, ok, err := parse(t, text).Hardened(); ok || err == nil {
+			t.Errorf("%s: %v %v %v", name, caps, ok, err)
+		}
+	}
+}
+
 // TestForgedMark: users can write annotations. Without what it says, the mark is none.
 func TestForgedMark(t *testing.T) {
 	for _, mark := range []string{`"NONSENSE"`, `7`, `""`, `"CHOWN"`, `"NET_RAW,NET_BIND_SERVICE"`} {

@@ -125,6 +125,15 @@ func matches(c specs.LinuxSeccompArg, args []uint64) bool {
 	panic("no such condition in these tests: " + c.Op)
 }
 
+// TestBrokenProfile: nothing starts under a profile that cannot be read.
+func TestBrokenProfile(t *testing.T) {
+	for _, profile := range []string{`7`, `{"defaultAction":7}`, `{"defaultErrnoRet":"x"}`, `{"syscalls":7}`, `{"syscalls":[7]}`} {
+		if err := parse(t, withProfile(profile)).Harden(0); err == nil {
+			t.Errorf("%s is hardened", profile)
+		}
+	}
+}
+
 // TestSockets: whatever profile there is, sockets of the families that a network namespace confines can be made as
 // before, and no others, however the family is written.
 func TestSockets(t *testing.T) {

@@ -3,6 +3,7 @@ package cni
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -122,8 +123,15 @@ func chainDel(l *lab) {
 	_, err := l.bare("DEL", server.call, entry{"prevResult": server.result})
 	l.succeeds(err, "DEL")
 	l.want(l.cutOff(server, gateway), "traffic passes between this plugin's DEL and the bridge's")
+	back := l.NS.Link(server.wire(l, l.NS)).Attrs()
+	l.want(back.Flags&net.FlagUp == 0 && back.MasterIndex == 0, "the wire went back to the host as %v, port of %d", back.Flags, back.MasterIndex)
 	_, err = l.bare("DEL", server.call, entry{"prevResult": "nonsense", "policy": "nonsense", "unheard-of": 7})
 	l.succeeds(err, "DEL with a broken configuration")
+	mend := l.block(l.Store())
+	l.want(l.net.Status(context.Background()) != nil, "the store can be used, so that this tests nothing")
+	_, err = l.bare("DEL", gateway.call, entry{"prevResult": gateway.result})
+	l.succeeds(err, "DEL without the store")
+	mend()
 }
 
 func chainFirst(l *lab) {

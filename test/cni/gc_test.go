@@ -157,29 +157,28 @@ func (l *lab) elsewhere(name, mark string) {
 func gcError(l *lab) {
 	lost, _ := l.abandoned()
 	gateway := l.gateway()
-	aside := filepath.Join(l.Dir, "aside")
-	l.breakIPAM(aside)
+	mend := l.block(l.IPAM())
 	l.want(l.net.GC(context.Background(), gateway.call) != nil, "GC without host-local's files: no error")
 	l.want(l.cutOff(lost, gateway), "GC stopped at the error: an attachment that the runtime does not know reaches the gateway")
-	l.mendIPAM(aside)
+	mend()
 	l.succeeds(l.net.GC(context.Background(), gateway.call), "GC when the files are back")
 }
 
-// breakIPAM puts a file where host-local's directory should be.
-func (l *lab) breakIPAM(aside string) {
+// block puts a file where a directory should be, until mend.
+func (l *lab) block(dir string) (mend func()) {
 	l.t.Helper()
-	_ = os.Rename(l.IPAM(), aside)
-	if err := os.WriteFile(l.IPAM(), nil, 0o600); err != nil {
+	aside := filepath.Join(l.Dir, "aside")
+	_ = os.Rename(dir, aside)
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		l.t.Fatalf("%v", err)
 	}
-}
-
-func (l *lab) mendIPAM(aside string) {
-	l.t.Helper()
-	if err := os.Remove(l.IPAM()); err != nil {
-		l.t.Fatalf("%v", err)
+	return func() {
+		l.t.Helper()
+		if err := os.Remove(dir); err != nil {
+			l.t.Fatalf("%v", err)
+		}
+		_ = os.Rename(aside, dir)
 	}
-	_ = os.Rename(aside, l.IPAM())
 }
 
 // ownCollection: under nerdctl nobody calls GC. A full range is looked through for containers that ended.

@@ -2,7 +2,6 @@ package cni
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -27,9 +26,7 @@ func statusWorks(l *lab) {
 }
 
 func statusIPAM(l *lab) {
-	aside := filepath.Join(l.Dir, "aside")
-	l.breakIPAM(aside)
-	defer l.mendIPAM(aside)
+	defer l.block(l.IPAM())()
 	l.refused(l.net.Status(context.Background()), types.ErrPluginNotAvailable, "STATUS")
 	c := l.container()
 	_, err := l.tryAdd(l.net, c.call())
@@ -40,10 +37,7 @@ func statusIPAM(l *lab) {
 }
 
 func statusStore(l *lab) {
-	if err := os.WriteFile(l.Store(), nil, 0o600); err != nil { // where a directory should be
-		l.t.Fatalf("%v", err)
-	}
-	defer os.Remove(l.Store())
+	defer l.block(l.Store())()
 	l.refused(l.net.Status(context.Background()), types.ErrPluginNotAvailable, "STATUS", networkName, l.Store())
 }
 
