@@ -18,9 +18,12 @@ import (
 	"github.com/docker/go-plugins-helpers/network"
 
 	"github.com/mcpnet/mcpnet/internal/ns"
+	"github.com/mcpnet/mcpnet/internal/operator"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/resident"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
+	"github.com/mcpnet/mcpnet/internal/version"
 )
 
 // daemon is the plugin as Docker meets it: its handler on a socket, over an engine on a host of its own.
@@ -157,6 +160,22 @@ func TestActivation(t *testing.T) {
 	check(t, d.call("GetCapabilities", nil, &c))
 	if c.Scope != "local" || c.ConnectivityScope != "local" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestOperator: the operator's command asks on the driver's socket.
+func TestOperator(t *testing.T) {
+	d := newDaemon(t).ready()
+	check(t, d.call("CreateNetwork", wellFormed(nil), nil))
+	var s report.Status
+	status, body := d.post(strings.TrimPrefix(operator.StatusPath, "/"), "")
+	if err := json.Unmarshal([]byte(body), &s); err != nil || status != http.StatusOK || len(s.Networks) != 1 || s.Version != version.String() {
+		t.Errorf("%d, %v: %s", status, err, body)
+	}
+	var p report.Plan
+	status, body = d.post(strings.TrimPrefix(operator.PlanPath, "/"), "")
+	if err := json.Unmarshal([]byte(body), &p); err != nil || status != http.StatusOK || p.Schema != report.PlanSchema || p.Steps == nil {
+		t.Errorf("%d, %v: %s", status, err, body)
 	}
 }
 

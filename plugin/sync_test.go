@@ -114,6 +114,52 @@ func TestMissingIsForgotten(t *testing.T) {
 	}
 }
 
+// TestListed: what the engine's list says of endpoints is noted, and makes a candidate a gateway.
+func TestListed(t *testing.T) {
+	d := newDaemon(t).ready()
+	check(t, d.call("CreateNetwork", wellFormed(nil), nil))
+	networks, err := d.engine.Networks(t.Context())
+	check(t, err)
+	n := networks[0]
+	s, known := newSync(d, "[]"), map[string]topology.Network{n.ID: n}
+	server := docker.Attachment{NetworkID: n.ID, EndpointID: "s", Container: "s", Running: true, Address: netip.MustParseAddr("172.20.240.1"),
+		MAC: "02:42:ac:14:f0:01"}
+	gateway := docker.Attachment{NetworkID: n.ID, EndpointID: "g", Container: "g", Running: true, Address: n.Policy.GatewayAddrs()[0],
+		MAC: "02:6b:ac:14:00:64"}
+	for a, want := range map[*docker.Attachment]topology.Role{&server: topology.RoleServer, &gateway: topology.RoleCandidate} {
+		e, err := listedEndpoint(n, *a)
+		if check(t, err); e.ID != a.EndpointID || e.Container != a.Container || e.IP != a.Address || e.MAC.String() != a.MAC || e.Role != want {
+			t.Fatalf("%+v", e)
+		}
+		e.Container = ""
+		_, err = d.engine.CreateEndpoint(t.Context(), e)
+		check(t, err)
+	}
+	look := func() (all map[string]topology.Endpoint) {
+		t.Helper()
+		_, err := s.endpoints(t.Context(), known, []docker.Attachment{server, gateway})
+		check(t, err)
+		have, err := d.engine.Endpoints(t.Context())
+		check(t, err)
+		all = map[string]topology.Endpoint{}
+		for _, e := range have {
+			all[e.ID] = e
+		}
+		return all
+	}
+	if e := look()["g"]; e.Container != "g" || e.Role != topology.RoleCandidate || !strings.Contains(e.Reason, "outside --ip-range") {
+		t.Errorf("%+v", e)
+	}
+	server.Container, gateway.Asked = "renamed", true
+	all := look()
+	if e := all["s"]; e.Container != "renamed" || e.Role != topology.RoleServer {
+		t.Errorf("%+v", e)
+	}
+	if e := all["g"]; e.Role != topology.RoleGateway || !strings.Contains(e.Reason, "was asked for (container g)") {
+		t.Errorf("%+v", e)
+	}
+}
+
 // TestServedLater: a plugin whose start failed serves when the reason is gone; until then it says why not.
 func TestServedLater(t *testing.T) {
 	t.Parallel() // beside TestNeverReady

@@ -50,6 +50,12 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
+	for _, text := range []string{"", "{", `{"container":"other","caps":"none"}`, `{"container":"c","caps":"EVERYTHING"}`} {
+		check(t, os.WriteFile(filepath.Join(dir, "hardened", "c.json"), []byte(text), 0o600))
+		if got, ok, err := d.Hardened("c"); ok || err == nil {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
 	for _, id := range []string{"", ".", "..", "../x", "a/b", ".hidden"} {
 		if err := d.Attest(attest.Attestation{Endpoint: id}); err == nil {
 			t.Errorf("%q is an id", id)

@@ -144,3 +144,17 @@ func TestOpenRange(t *testing.T) {
 		})
 	}
 }
+
+// TestNetavarkNames: what Podman names reaches the network and the endpoint.
+func TestNetavarkNames(t *testing.T) {
+	n, err := request.NetavarkNetwork{ID: "4f2a", Name: "tools", Interface: "br-tools", Options: map[string]string{policy.KeyGateway: gatewayAddr + ":80"},
+		Subnets: []request.NetavarkSubnet{{Subnet: netip.MustParsePrefix("172.20.0.0/16")}}}.Words().Network()
+	if err != nil || n.ID != "4f2a" || n.Name != "tools" || n.Bridge != "br-tools" {
+		t.Errorf("%+v, %v", n, err)
+	}
+	call := request.NetavarkCall{ContainerName: "search", Options: request.NetavarkContainer{Interface: "eth1", IPs: []netip.Addr{netip.MustParseAddr("172.20.0.7")}}}
+	e, err := call.Words("e").Endpoint(n)
+	if err != nil || e.ID != "e" || e.NetworkID != "4f2a" || e.Container != "search" || e.Interface != "eth1" || e.IP.String() != "172.20.0.7" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
