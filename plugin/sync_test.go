@@ -158,6 +158,11 @@ func TestListed(t *testing.T) {
 	if e := all["g"]; e.Role != topology.RoleGateway || !strings.Contains(e.Reason, "was asked for (container g)") {
 		t.Errorf("%+v", e)
 	}
+	for _, role := range []topology.Role{topology.RoleServer, topology.RoleCandidate} { // one that went meanwhile
+		if err := s.decide(t.Context(), topology.Endpoint{ID: "gone", NetworkID: n.ID, Role: role}, gateway); err == nil {
+			t.Errorf("%s: no error", role)
+		}
+	}
 }
 
 // TestServedLater: a plugin whose start failed serves when the reason is gone; until then it says why not.
