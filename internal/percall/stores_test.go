@@ -135,6 +135,26 @@ func TestSharedUnknownDocuments(t *testing.T) {
 	}
 }
 
+// TestSharedDetachByName: what an endpoint has is found by its name where its document is gone or broken.
+func TestSharedDetachByName(t *testing.T) {
+	onBothKernels(t, func(t *testing.T, f *sharedFixture) {
+		n := f.sharedNetwork(nil)
+		f.mustAttach(n, "g", "172.21.0.100", topology.RoleGateway)
+		for name, harm := range map[string]func(path string) error{
+			"gone": os.Remove, "broken": func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) },
+		} {
+			f.mustAttach(n, "a", "172.21.240.1", topology.RoleServer)
+			f.Check(harm(filepath.Join(f.Dir, "v2", n.ID, "endpoints/a.json")))
+			f.detach(n, "a")
+			if wire := (topology.Endpoint{ID: "a", Owner: f.owner}).Wire(); strings.Contains(f.space().Run("ip", "-br", "link"), wire) {
+				t.Errorf("%s: its wire stays", name)
+			}
+			f.mustAttach(n, "b", "172.21.240.1", topology.RoleServer) // the address is free
+			f.detach(n, "b")
+		}
+	})
+}
+
 // TestSharedOneBad: one network of ten whose name somebody else has, or whose document is broken, keeps nobody from the
 // other nine: they are repaired, shown, collected, and attached to.
 func TestSharedOneBad(t *testing.T) {
