@@ -1,6 +1,8 @@
 package percall_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -56,5 +58,42 @@ func TestStatusFindings(t *testing.T) {
 	f.Check(err)
 	if got := codes(f.status()); slices.Contains(got, "failure nobody-watches") || slices.Contains(got, "failure no-gateway") {
 		t.Errorf("with a service and a gateway: %v", got)
+	}
+}
+
+// TestStatusNotInForce: what is missing is a finding, and the plan says of which network it is.
+func TestStatusNotInForce(t *testing.T) {
+	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
+	n := f.sharedNetwork(nil)
+	f.mustAttach(n, "g", "172.21.0.100", topology.RoleGateway)
+	if got := codes(f.status()); slices.Contains(got, "warning not-in-force") {
+		t.Errorf("in force, and yet: %v", got)
+	}
+	f.space().Run("nft", "flush", "ruleset")
+	if got := codes(f.status()); !slices.Contains(got, "warning not-in-force") {
+		t.Errorf("after a flush: %v", got)
+	}
+	f.Check(f.call(func(e *percall.Front) error {
+		steps, err := e.Plan(t.Context())
+		if len(steps) == 0 {
+			t.Error("after a flush nothing is to be done")
+		}
+		for _, s := range steps {
+			if s.Network != n.Name || s.Namespace != "namespace mcp-secure" {
+				t.Errorf("%+v", s)
+			}
+		}
+		return err
+	}))
+}
+
+// TestReaderWithoutStore: a store that cannot be read is an error.
+func TestReaderWithoutStore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := percall.OpenReader(t.Context(), percall.Config{StoreDir: file, Owner: topology.OwnerCNI}); err == nil {
+		t.Errorf("a file is a store: %v", r.Close())
 	}
 }
