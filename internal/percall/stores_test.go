@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/mcpnet/mcpnet/internal/percall"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/policy"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -209,6 +211,18 @@ func oneBad(t *testing.T, spoil func(*sharedFixture)) {
 		}
 		if len(s.Networks) < networks-1 {
 			t.Errorf("%d networks are shown", len(s.Networks))
+		}
+		if !slices.IsSortedFunc(s.Findings, report.Compare) {
+			t.Errorf("in no order: %+v", s.Findings)
+		}
+		return err
+	}))
+	f.Check(f.call(func(e *percall.Front) error {
+		steps, err := e.Plan(t.Context())
+		for _, step := range steps {
+			if step.Network != at(4).DisplayName() {
+				t.Errorf("left to do: %+v", step)
+			}
 		}
 		return err
 	}))
