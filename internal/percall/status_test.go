@@ -23,6 +23,9 @@ func (f *sharedFixture) status() report.Status {
 	defer r.Close()
 	s, err := r.Status(f.T.Context())
 	f.Check(err)
+	if !slices.IsSortedFunc(s.Findings, report.Compare) {
+		f.T.Errorf("findings in no order: %+v", s.Findings)
+	}
 	return s
 }
 
@@ -65,7 +68,7 @@ func TestStatusFindings(t *testing.T) {
 func TestStatusNotInForce(t *testing.T) {
 	f := newShared(t, testnet.NewWorld(t), topology.OwnerCNI)
 	n := f.sharedNetwork(nil)
-	f.mustAttach(n, "g", "172.21.0.100", topology.RoleGateway)
+	f.mustAttach(n, "a", "172.21.240.1", topology.RoleServer)
 	if got := codes(f.status()); slices.Contains(got, "warning not-in-force") {
 		t.Errorf("in force, and yet: %v", got)
 	}
