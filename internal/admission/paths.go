@@ -220,19 +220,3 @@ func Unmasked(masked, readonly []string) (missing []string) {
 // KernelPlaces are where a host has file systems of its kernel, by their types. Each mount of one may be another one.
 var KernelPlaces = map[string]string{"proc": "/proc", "sysfs": "/sys", "devtmpfs": "/dev", "cgroup": "/sys/fs/cgroup", "cgroup2": "/sys/fs/cgroup",
 	"debugfs": "/sys/kernel/debug", "tracefs": "/sys/kernel/tracing", "securityfs": "/sys/kernel/security", "bpf": "/sys/fs/bpf"}
-
-// Layers are the directories of the host that the options of an overlay name (Linux, filesystems/overlayfs).
-func Layers(options []string) (dirs []string) {
-	for _, option := range options {
-		key, value, _ := strings.Cut(option, "=")
-		if !slices.Contains([]string{"lowerdir", "upperdir", "workdir"}, strings.TrimRight(key, "+")) {
-			continue
-		}
-		for dir := range strings.SplitSeq(value, ":") {
-			if path.IsAbs(dir) {
-				dirs = append(dirs, dir)
-			}
-		}
-	}
-	return dirs
-}

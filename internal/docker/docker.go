@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -191,7 +192,7 @@ func recordOf(h *container.HostConfig) admission.Record {
 }
 
 // mounted are the paths of the host that are mounted in a container. A volume of Docker's own driver may be one by its
-// options (docker volume create -o o=bind -o device=PATH).
+// options (docker volume create -o o=bind -o device=PATH); another driver says where it has what it gives.
 func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (paths []string, err error) {
 	for _, m := range mounts {
 		switch {
@@ -203,16 +204,27 @@ func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (pa
 				return nil, fmt.Errorf("docker: volume %s: %w", m.Name, err)
 			}
 			paths = append(paths, hostPaths(volume.Volume.Options)...)
+		case m.Type == mount.TypeVolume:
+			paths = append(paths, m.Source)
 		}
 	}
 	return paths, nil
 }
 
+// remoteTypes are types of file systems whose device is no path of the host.
+var remoteTypes = []string{"tmpfs", "nfs", "nfs4", "cifs", "smb3"}
+
 // hostPaths are what of the host the options of a local volume mount, as paths: its device, the layers of an overlay,
-// and for the kernel's own file systems where the host has those.
-func hostPaths(options map[string]string) []string {
-	paths := append([]string{options["device"], admission.KernelPlaces[options["type"]]}, admission.Layers(strings.Split(options["o"], ","))...)
-	return slices.DeleteFunc(paths, func(p string) bool { return p == "" })
+// and for the kernel's own file systems where the host has those. A relative path begins at the root, where an engine
+// works.
+func hostPaths(options map[string]string) (paths []string) {
+	if device := options["device"]; device != "" && !slices.Contains(remoteTypes, options["type"]) {
+		paths = append(paths, path.Join("/", device))
+	}
+	if usual, ok := admission.KernelPlaces[options["type"]]; ok {
+		paths = append(paths, usual)
+	}
+	return append(paths, admission.Layers(strings.Split(options["o"], ","))...)
 }
 
 // Change is an event of the engine.

@@ -1,11 +1,16 @@
 package docker
 
 import (
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/mcpnet/mcpnet/internal/admission"
 )
@@ -49,15 +54,52 @@ func TestHostPaths(t *testing.T) {
 		options map[string]string
 		want    []string
 	}{
-		{nil, []string{}},
+		{nil, nil},
 		{map[string]string{"type": "none", "o": "bind", "device": "/run/docker"}, []string{"/run/docker"}},
-		{map[string]string{"type": "proc", "device": "proc"}, []string{"proc", "/proc"}},
-		{map[string]string{"type": "overlay", "device": "overlay", "o": "ro,lowerdir=/etc:/root"}, []string{"overlay", "/etc", "/root"}},
-		{map[string]string{"type": "overlay", "device": "overlay", "o": "lowerdir=/a,upperdir=/b,workdir=/c"}, []string{"overlay", "/a", "/b", "/c"}},
-		{map[string]string{"type": "nfs", "o": "addr=192.0.2.1", "device": ":/data"}, []string{":/data"}},
+		{map[string]string{"type": "none", "o": "rbind", "device": "../etc"}, []string{"/etc"}},
+		{map[string]string{"type": "ext4", "device": "dev/sda1"}, []string{"/dev/sda1"}},
+		{map[string]string{"type": "proc", "device": "proc"}, []string{"/proc", "/proc"}},
+		{map[string]string{"type": "overlay", "device": "overlay", "o": "ro,lowerdir=/etc:root"}, []string{"/overlay", "/etc", "/root"}},
+		{map[string]string{"type": "overlay", "device": "overlay", "o": "lowerdir=/a,upperdir=/b,workdir=/c"}, []string{"/overlay", "/a", "/b", "/c"}},
+		{map[string]string{"type": "nfs", "o": "addr=192.0.2.1", "device": ":/data"}, nil},
+		{map[string]string{"type": "cifs", "o": "addr=192.0.2.1", "device": "//run/docker"}, nil},
+		{map[string]string{"type": "tmpfs", "device": "tmpfs"}, nil},
 	} {
 		if diff := cmp.Diff(c.want, hostPaths(c.options)); diff != "" {
 			t.Errorf("%v: %s", c.options, diff)
 		}
+	}
+}
+
+// TestMounted: what a volume's driver gives is judged by its place on the host; Docker's own driver's volumes are in a
+// place that Docker keeps for them.
+func TestMounted(t *testing.T) {
+	api := http.NewServeMux()
+	api.HandleFunc("/volumes/{name}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"Name":%q,"Driver":"local","Options":{"type":"none","o":"bind","device":"/srv/%s"}}`, r.PathValue("name"), r.PathValue("name"))
+	})
+	socket := filepath.Join(t.TempDir(), "engine.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := http.Server{Handler: http.StripPrefix("/v1.44", api)}
+	go func() { _ = engine.Serve(l) }()
+	defer engine.Close()
+	t.Setenv("DOCKER_API_VERSION", "1.44")
+	c, err := Open(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, err := c.mounted(t.Context(), []container.MountPoint{
+		{Type: mount.TypeBind, Source: "/srv"},
+		{Type: mount.TypeVolume, Name: "data", Driver: "local", Source: "/var/lib/docker/volumes/data/_data"},
+		{Type: mount.TypeVolume, Name: "v", Driver: "another", Source: "/etc"},
+		{Type: mount.TypeTmpfs, Destination: "/tmp"},
+	})
+	if diff := cmp.Diff([]string{"/srv", "/srv/data", "/etc"}, got); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
 	}
 }

@@ -63,12 +63,17 @@ func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
 	case m.Type == "sysfs" && !slices.Contains(m.Options, "ro"):
 		return "the host's kernel settings, not read-only", true
 	}
+	shown := places{table: table}
 	for _, source := range sourcesOf(m) {
-		for _, name := range namesOf(source, table) {
-			if reason, bad := admission.WayOutOfMount(name); bad {
-				return reason, true
-			}
+		shown.add(source)
+	}
+	for _, name := range shown.names {
+		if reason, bad := admission.WayOutOfMount(name); bad {
+			return reason, true
 		}
+	}
+	if shown.hidden {
+		return "an overlay of " + admission.HiddenLayers + ", which does not tell what it shows of the host", true
 	}
 	return "", false
 }
@@ -81,23 +86,45 @@ func sourcesOf(m specs.Mount) (sources []string) {
 	return append(sources, admission.Layers(m.Options)...)
 }
 
-// namesOf are the paths that a place of the host has: through links, through its own mount and others of the same file
-// system, and those of what is mounted below it.
-func namesOf(source string, table []*mountinfo.Info) []string {
-	names := []string{source}
+// places are the paths that places of the host have.
+type places struct {
+	table  []*mountinfo.Info
+	names  []string
+	hidden bool // a part has a path that nothing tells
+}
+
+// add adds the paths of a place: through links, through its own mount and others of the same file system, those of
+// what is mounted below it, and those of an overlay's layers.
+func (p *places) add(source string) {
+	if slices.Contains(p.names, source) {
+		return
+	}
+	p.names = append(p.names, source)
 	real, err := filepath.EvalSymlinks(source)
 	if err != nil {
-		return names // the runtime does not find it either
+		return // the runtime does not find it either
 	}
-	if at := holder(real, table); at != nil {
-		names = append(names, elsewhere(at, filepath.Join(at.Root, below(real, at.Mountpoint)), table)...)
+	if at := holder(real, p.table); at != nil {
+		p.addPlace(at, filepath.Join(at.Root, below(real, at.Mountpoint)))
 	}
-	for _, m := range table {
+	for _, m := range p.table {
 		if m.Mountpoint != real && within(m.Mountpoint, real) {
-			names = append(names, elsewhere(m, m.Root, table)...)
+			p.addPlace(m, m.Root)
 		}
 	}
-	return names
+}
+
+// addPlace adds the paths of a place of a mount's file system, which is a path from that one's own root.
+func (p *places) addPlace(m *mountinfo.Info, place string) {
+	p.names = append(p.names, elsewhere(m, place, p.table)...)
+	if m.FSType == admission.HiddenLayers {
+		p.hidden = true
+	}
+	if m.FSType == "overlay" {
+		for _, layer := range admission.LayersOf(m.VFSOptions) {
+			p.add(filepath.Join(layer, place))
+		}
+	}
 }
 
 // holder is the mount that a path lies in: the last one of the longest mount point.

@@ -18,8 +18,20 @@ func TestMounts(t *testing.T) {
 	if err := os.Symlink("/run", link); err != nil {
 		t.Fatal(err)
 	}
-	mounted(t, "proc", proc, "proc", 0)
-	mounted(t, "/", root, "", unix.MS_BIND)
+	mounted(t, "proc", proc, "proc", 0, "")
+	mounted(t, "/", root, "", unix.MS_BIND, "")
+	// Volumes of Docker's with type=overlay, and Podman's -v DIRECTORY:/x:O.
+	overlay, again, plain := filepath.Join(dir, "overlay"), filepath.Join(dir, "again"), t.TempDir()+"/a,b:c"
+	for _, d := range []string{plain, plain + "/sub"} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	escaped := strings.NewReplacer(",", `\,`, ":", `\:`).Replace(plain)
+	mounted(t, "overlay", overlay, "overlay", 0, "lowerdir="+escaped+":/etc")
+	mounted(t, "overlay", again, "overlay", 0, "lowerdir="+escaped+":"+overlay)
+	data := filepath.Join(t.TempDir(), "data")
+	mounted(t, "overlay", data, "overlay", 0, "lowerdir="+escaped+":"+t.TempDir())
 	socket := filepath.Join(dir, "docker.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -38,6 +50,12 @@ func TestMounts(t *testing.T) {
 		"its part":          {bind(filepath.Join(root, "etc")), "the host's configuration"},
 		"what is below":     {bind(dir), "host's"},
 		"an overlay":        {`{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=/srv:/etc","upperdir=/srv/u"]}`, "the host's configuration"},
+		"a relative layer":  {`{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=/srv:../../etc"]}`, "the host's configuration"},
+		"a layer's link":    {fmt.Sprintf(`{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=%s:/srv"]}`, link), "sockets of the host's services"},
+		"an overlay's":      {bind(overlay), "the host's configuration"},
+		"an overlay's part": {bind(filepath.Join(overlay, "ssl/../cron.d")), "what the host runs"},
+		"overlay's overlay": {bind(again), "the host's configuration"},
+		"overlay's data":    {bind(data), ""},
 		"proc elsewhere":    {`{"destination":"/x","type":"proc","source":"proc"}`, "not masked"},
 		"sysfs to write":    {`{"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid"]}`, "not read-only"},
 		"the host's /dev":   {`{"destination":"/x","type":"devtmpfs","source":"devtmpfs"}`, "kernel"},
@@ -59,12 +77,12 @@ func TestMounts(t *testing.T) {
 }
 
 // mounted mounts a file system until the test ends.
-func mounted(t *testing.T, source, target, kind string, flags uintptr) {
+func mounted(t *testing.T, source, target, kind string, flags uintptr, options string) {
 	t.Helper()
 	if err := os.Mkdir(target, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount(source, target, kind, flags, ""); err != nil {
+	if err := unix.Mount(source, target, kind, flags, options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

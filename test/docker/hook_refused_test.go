@@ -12,6 +12,7 @@ func checkRefused(t *testing.T, l *lab, version string) {
 	l.MustDocker("run", "-d", "--name", "outside", "--network", "bridge", "--ipc", "shareable", image, "sleep", "1000")
 	l.MustDocker("volume", "create", "--opt", "type=proc", "--opt", "device=proc", "processes")
 	l.MustDocker("volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", "device=/", "everything")
+	l.MustDocker("volume", "create", "--opt", "type=overlay", "--opt", "device=overlay", "--opt", "o=lowerdir=/etc:/srv", "layers")
 	for what, tt := range map[string]struct {
 		args []string
 		says string
@@ -28,6 +29,7 @@ func checkRefused(t *testing.T, l *lab, version string) {
 		"the host's proc":         {[]string{"-v", "/proc:/host/proc"}, "the host's processes"},
 		"a volume of proc":        {[]string{"-v", "processes:/host/proc"}, "the host's processes"},
 		"a volume of everything":  {[]string{"-v", "everything:/host"}, "all of the host's files"},
+		"a volume of layers":      {[]string{"-v", "layers:/host/etc"}, "the host's configuration"},
 		"a terminal":              {[]string{"--device", "/dev/console:/dev/null2"}, `device "/dev/null2"`},
 	} {
 		if _, err := l.Exec("test", "-c", "/dev/console"); err != nil && what == "a terminal" {

@@ -1,0 +1,74 @@
+package admission
+
+import (
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// HiddenLayers is the type of an overlay whose layers nothing shows.
+const HiddenLayers = "fuse.fuse-overlayfs"
+
+// Layers are the directories of the host that the options of an overlay name (Linux, filesystems/overlayfs). A relative
+// one begins at the root: an engine's working directory.
+func Layers(options []string) (dirs []string) {
+	for _, option := range options {
+		key, value, _ := strings.Cut(option, "=")
+		if !slices.Contains([]string{"lowerdir", "upperdir", "workdir", "datadir"}, strings.TrimRight(key, "+")) {
+			continue
+		}
+		for _, dir := range splitLayers(value) {
+			if dir != "" {
+				dirs = append(dirs, path.Join("/", dir))
+			}
+		}
+	}
+	return dirs
+}
+
+// splitLayers parts a list at its colons. A backslash takes the meaning from what follows it.
+func splitLayers(list string) []string {
+	dirs := []string{""}
+	last := func() *string { return &dirs[len(dirs)-1] }
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\' && i+1 < len(list):
+			i++
+			*last() += list[i : i+1]
+		case c == ':':
+			dirs = append(dirs, "")
+		default:
+			*last() += list[i : i+1]
+		}
+	}
+	return dirs
+}
+
+// LayersOf is Layers for an overlay that is mounted: the options are those of its file system in a mount table, where
+// the kernel escapes what would part them (proc_pid_mountinfo(5), seq_show_option in the kernel).
+func LayersOf(options string) []string {
+	fields := strings.Split(options, ",")
+	for i, f := range fields {
+		fields[i] = unescape(f)
+	}
+	return Layers(fields)
+}
+
+// unescape undoes octal escapes.
+func unescape(text string) string {
+	var out strings.Builder
+	for len(text) > 0 {
+		const escape = len(`\054`)
+		if text[0] == '\\' && len(text) >= escape {
+			if c, err := strconv.ParseUint(text[1:escape], 8, 8); err == nil {
+				out.WriteByte(byte(c))
+				text = text[escape:]
+				continue
+			}
+		}
+		out.WriteByte(text[0])
+		text = text[1:]
+	}
+	return out.String()
+}
