@@ -16,6 +16,8 @@ type Process struct {
 	Sealed bool        // no_new_privileges
 	// Nested says that it is in a user namespace other than the host's: what it holds there reaches nothing outside.
 	Nested bool
+	// Inside says that its parent is in the container, so that it is nobody's who puts it there from the host.
+	Inside bool
 	// Hosts are the kinds of namespaces that it has in common with the host's first process.
 	Hosts []string
 	// Elsewhere are the kinds of namespaces by which it was found although it is in another network namespace: it has

@@ -29,6 +29,9 @@ const (
 	youth = time.Second
 	// tick is the unit in which the kernel tells a process's start (USER_HZ).
 	tick = time.Second / 100
+	// doubtTime is how long looks in a row may leave a doubt. A runtime's processes come and go; something that is always
+	// there is none.
+	doubtTime = 10 * time.Second
 	// outletsAge is how long the interfaces found in a container count while their names stay. To look again costs a
 	// socket in the container.
 	outletsAge = time.Minute
@@ -57,6 +60,8 @@ type findings struct {
 	clean map[process]bool
 	// since is when the first look found an endpoint undecided.
 	since map[string]time.Time
+	// doubted is since when every look has left a doubt about an endpoint.
+	doubted map[string]time.Time
 	// outlets are the interfaces found in the containers of endpoints.
 	outlets map[string]outlets
 	// unseen tells what of containers cannot be seen.
@@ -81,7 +86,7 @@ func NewProcessCollector(log *slog.Logger, attestations attest.Directory) *Proce
 }
 
 func newFindings() findings {
-	return findings{excess: map[process]bool{}, clean: map[process]bool{}, since: map[string]time.Time{}, outlets: map[string]outlets{}}
+	return findings{excess: map[process]bool{}, clean: map[process]bool{}, since: map[string]time.Time{}, doubted: map[string]time.Time{}, outlets: map[string]outlets{}}
 }
 
 // Run judges endpoints until the context ends.
@@ -185,8 +190,10 @@ type verdict struct {
 // judge decides about one endpoint, and notes in next what the next look needs.
 func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process, next *findings) (v verdict) {
 	allowed := e.Network.Policy.Caps
-	problems, doubtful := c.judgeProcesses(processes, allowed, next)
-	v.doubtful = doubtful
+	problems, suspected := c.judgeProcesses(processes, allowed, next)
+	if v.doubtful = len(suspected) > 0; v.doubtful && c.doubtedFor(e.Endpoint.ID, next) > doubtTime {
+		problems = append(problems, suspected...)
+	}
 	if len(processes) > 0 {
 		found, err := c.outletsOf(e, processes[0].PID)
 		next.unseen = errors.Join(next.unseen, err)
@@ -207,23 +214,43 @@ func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process,
 
 // judgeProcesses names the problems of processes that two looks have found in excess. One look, or a process that has
 // just begun, leaves a doubt: until a runtime's process enters its container, it holds everything and sees the host's
-// files, too.
+// files, too. What a container's own process has begun is no runtime's: there is no doubt.
 func (c *ProcessCollector) judgeProcesses(processes []admission.Process, allowed policy.Caps,
-	next *findings) (problems []admission.Problem, doubtful bool) {
+	next *findings) (problems, suspected []admission.Problem) {
+	nested := allNested(processes)
 	for _, p := range processes {
-		found := append(p.Problems(allowed), c.mounted(p, next)...)
+		found := p.Problems(allowed)
+		if nested || !p.Nested {
+			found = append(found, c.mounted(p, next)...)
+		}
 		if len(found) == 0 {
 			continue
 		}
 		id := process{p.PID, p.Start}
 		next.excess[id] = true
-		if c.excess[id] && !young(p) {
+		if p.Inside || c.excess[id] && !young(p) {
 			problems = append(problems, found...)
 		} else {
-			doubtful = true
+			suspected = append(suspected, found...)
 		}
 	}
-	return problems, doubtful
+	return problems, suspected
+}
+
+// doubtedFor is for how long every look has left a doubt about an endpoint.
+func (c *ProcessCollector) doubtedFor(endpoint string, next *findings) time.Duration {
+	first, known := c.doubted[endpoint]
+	if !known {
+		first = time.Now()
+	}
+	next.doubted[endpoint] = first
+	return time.Since(first)
+}
+
+// allNested reports whether the whole container is in a user namespace of its own: a process that is there alone sees no
+// more of the host than its container does, and may mount what it sees.
+func allNested(processes []admission.Process) bool {
+	return !slices.ContainsFunc(processes, func(p admission.Process) bool { return !p.Nested && len(p.Elsewhere) == 0 })
 }
 
 // young reports whether a process may still be a runtime's, which makes a container of it. On a busy machine that takes
@@ -255,11 +282,11 @@ func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) 
 	return outlets{time.Now(), names, admission.Outlets(o.Others, len(o.Endpoints))}, nil
 }
 
-// mounted finds the host's files among the mounts of a process. One in a user namespace of its own sees no more than
-// its container. A process that sees none is not asked again: it may not mount anything, or is in excess.
+// mounted finds the host's files among the mounts of a process. One that sees none is not asked again: it may not mount
+// any, or is in excess.
 func (c *ProcessCollector) mounted(p admission.Process, next *findings) (problems []admission.Problem) {
 	id := process{p.PID, p.Start}
-	if p.Nested || len(p.Elsewhere) > 0 || c.clean[id] {
+	if len(p.Elsewhere) > 0 || c.clean[id] {
 		next.clean[id] = true
 		return nil
 	}

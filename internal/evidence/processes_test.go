@@ -141,6 +141,61 @@ func TestYoung(t *testing.T) {
 	}
 }
 
+// TestBegunInside: what a container's own process has begun is judged when it is seen, however young it is; of what was
+// put there from the host, always another one, it takes looks in a row.
+func TestBegunInside(t *testing.T) {
+	h := newHost(t, "server")
+	c := newProcessCollector(t, h)
+	var now unix.Timespec
+	check(t, unix.ClockGettime(unix.CLOCK_BOOTTIME, &now))
+	child := good
+	child.Start, child.Caps, child.PID = uint64(time.Duration(now.Nano())/tick), policy.AllCaps, 100
+	look := func() (v verdict) {
+		next := newFindings()
+		child.PID++
+		v = c.judge(h.examined[0], []admission.Process{good, child}, &next)
+		c.findings = next
+		return v
+	}
+	if v := look(); !v.doubtful || v.State != topology.AdmissionWaiting {
+		t.Errorf("put there: %+v", v)
+	}
+	c.doubted["server"] = time.Now().Add(-doubtTime)
+	if v := look(); !v.WayOut {
+		t.Errorf("put there, always: %+v", v)
+	}
+	child.Caps = good.Caps
+	look()
+	child.Caps = policy.AllCaps
+	if v := look(); v.WayOut {
+		t.Errorf("put there once more: %+v", v)
+	}
+	child.Inside = true
+	if v := look(); !v.WayOut || v.doubtful {
+		t.Errorf("begun inside: %+v", v)
+	}
+}
+
+// TestNestedMounts: mounts of a container in a user namespace of its own are judged, and what a process that has shut
+// itself off mounts for itself is not.
+func TestNestedMounts(t *testing.T) {
+	nested := good
+	nested.Nested, nested.PID = true, 8
+	for name, processes := range map[string][]admission.Process{"the container": {nested}, "a process": {good, nested}} {
+		h := newHost(t, "server")
+		c := newProcessCollector(t, h)
+		c.mountsOf = func(pid int) ([]string, bool, error) {
+			if pid == nested.PID {
+				return []string{"/etc"}, true, nil
+			}
+			return nil, true, nil
+		}
+		if v := judgeTwice(c, h, processes...); v.WayOut != (name == "the container") {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
 // TestNewInterface: an interface that comes is looked at by the next look, and what stays is not looked at again.
 func TestNewInterface(t *testing.T) {
 	h := newHost(t, "server")

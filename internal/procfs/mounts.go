@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
 )
 
 // mount is a line of a mount table (proc_pid_mountinfo(5)).
@@ -16,6 +18,7 @@ type mount struct {
 	device, root string // what is mounted: a directory of a file system
 	point        string // where
 	kind         string // of file system
+	options      string // of the file system, as the kernel escapes them
 }
 
 // MountsOf gives the paths of the host that are mounted where a process is; ok is false for one that has ended. Whether
@@ -50,20 +53,26 @@ func parseMounts(text string) (out []mount) {
 	for line := range strings.Lines(text) {
 		before, after, _ := strings.Cut(line, " - ")
 		fields, source := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 6 || len(source) == 0 {
+		if len(fields) < 6 || len(source) < 3 {
 			continue
 		}
-		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: source[0]})
+		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: source[0],
+			options: source[len(source)-1]})
 	}
 	return out
 }
 
-// sources are the paths that a container's mounts have on the host. One whose file system is not mounted there has
-// none, and every container has the hierarchy of control groups.
+// sources are the paths that a container's mounts have on the host, layers of overlays included. One whose file system
+// is not mounted there has none, and every container has the hierarchy of control groups.
 func sources(own, hosts []mount) (out []string) {
 	for _, m := range own {
 		if strings.HasPrefix(m.kind, "cgroup") {
 			continue
+		}
+		if m.kind == "overlay" {
+			for _, layer := range admission.LayersOf(m.options) {
+				out = append(out, path.Join(layer, m.root))
+			}
 		}
 		for _, h := range hosts {
 			below, ok := under(m.root, h.root)

@@ -59,14 +59,14 @@ mount --bind ` + socket + ` socket; mount --bind /sys sys; mount --bind "` + fil
 func TestParseMounts(t *testing.T) {
 	got := parseMounts("36 35 98:0 /a\\040b /mnt1 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\nnonsense\n" +
 		"37 35 98:0 / /mnt\\134 ro - cgroup2 none rw\n")
-	want := []mount{{"98:0", "/a b", "/mnt1", "ext3"}, {"98:0", "/", `/mnt\`, "cgroup2"}}
+	want := []mount{{"98:0", "/a b", "/mnt1", "ext3", "rw,errors=continue"}, {"98:0", "/", `/mnt\`, "cgroup2", "rw"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
-	hosts := []mount{{"98:0", "/", "/", "ext4"}, {"0:25", "/", "/run", "tmpfs"}, {"98:0", "/@x", "/x", "ext4"}}
-	own := []mount{{"0:25", "/docker.sock", "/s", "tmpfs"}, {"0:99", "/", "/", "overlay"}, {"98:0", "/@x/y", "/y", "ext4"},
-		{"0:25", "/", "/sys/fs/cgroup", "cgroup2"}}
-	if got := sources(own, hosts); !slices.Equal(got, []string{"/run/docker.sock", "/@x/y", "/x/y"}) {
+	hosts := []mount{{"98:0", "/", "/", "ext4", ""}, {"0:25", "/", "/run", "tmpfs", ""}, {"98:0", "/@x", "/x", "ext4", ""}}
+	own := []mount{{"0:25", "/docker.sock", "/s", "tmpfs", ""}, {"0:99", "/", "/", "overlay", "rw,lowerdir=/l/1:/l/2"}, {"98:0", "/@x/y", "/y", "ext4", ""},
+		{"0:25", "/", "/sys/fs/cgroup", "cgroup2", ""}, {"0:98", "/s", "/o", "overlay", `ro,lowerdir=/a\040b,upperdir=/u`}}
+	if got := sources(own, hosts); !slices.Equal(got, []string{"/run/docker.sock", "/l/1", "/l/2", "/@x/y", "/x/y", "/a b/s", "/u/s"}) {
 		t.Errorf("%q", got)
 	}
 }

@@ -40,6 +40,7 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 			s.process(pid)
 		}
 	}
+	s.chase()
 	for pid, nets := range s.seen {
 		s.lodger(pid, nets)
 	}
@@ -129,7 +130,7 @@ func (s *search) err() error {
 
 // fail notes what could not be seen. A process may end at any time, and is then none.
 func (s *search) fail(err error) {
-	if ended(err) {
+	if err == nil || ended(err) {
 		return
 	}
 	s.unseen++
@@ -138,39 +139,95 @@ func (s *search) fail(err error) {
 
 func ended(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
 
+// rounds is how often a list is read again from which something ended before it was looked at: children or threads that
+// live for a moment each, and take turns at what they hold.
+const rounds = 16
+
 // process sums a process's threads up by their network namespaces: capabilities, no_new_privileges and namespaces are
-// each thread's own.
-func (s *search) process(pid int) {
-	dir := filepath.Join(root, strconv.Itoa(pid), "task")
-	tasks, err := numbers(dir)
-	if err != nil {
-		s.fail(err)
-		return
+// each thread's own. It reports whether the process was there to be looked at.
+func (s *search) process(pid int) bool {
+	found, looked := map[uint64]admission.Process{}, threads{}
+	var err error
+	for range rounds {
+		var missed bool
+		if missed, err = s.threads(pid, looked, found); err != nil || !missed {
+			break
+		}
 	}
-	found := map[uint64]admission.Process{}
-	for _, task := range tasks {
-		dir := filepath.Join(dir, strconv.Itoa(task))
-		inode, err := inodeOf(dir, "net")
-		if err != nil {
-			s.fail(err)
-			return
-		}
-		if !s.wanted[inode] {
-			continue
-		}
-		p, err := s.thread(dir, inode)
-		if err != nil {
-			s.fail(err)
-			continue
-		}
-		p.PID = pid
-		found[inode] = join(found, inode, p)
+	if !looked.any() {
+		s.fail(err)
+		return !ended(err)
 	}
 	s.seen[pid] = slices.Collect(maps.Keys(found))
 	for inode, p := range found {
-		p.Start = started(pid)
-		s.found[inode] = append(s.found[inode], p)
+		if now := started(pid); now == p.Start || now == 0 { // else another process has its number
+			s.found[inode] = append(s.found[inode], p)
+		}
 	}
+	return true
+}
+
+// threads are those of a process that were listed. One that ended before it was looked at is false.
+type threads map[int]bool
+
+func (t threads) any() bool {
+	for _, looked := range t {
+		if looked {
+			return true
+		}
+	}
+	return false
+}
+
+// threads looks at the threads that were not listed before, and reports whether one ended meanwhile.
+func (s *search) threads(pid int, known threads, found map[uint64]admission.Process) (missed bool, err error) {
+	dir := filepath.Join(root, strconv.Itoa(pid), "task")
+	tasks, err := numbers(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, task := range tasks {
+		if _, ok := known[task]; ok {
+			continue
+		}
+		inode, p, err := s.threadOf(pid, filepath.Join(dir, strconv.Itoa(task)))
+		known[task] = !ended(err)
+		missed = missed || ended(err)
+		s.fail(err)
+		if err == nil && s.wanted[inode] {
+			found[inode] = join(found, inode, p)
+		}
+	}
+	return missed, nil
+}
+
+// threadOf looks at a thread of a process. Of one in another network namespace it tells that one alone.
+func (s *search) threadOf(pid int, dir string) (inode uint64, p admission.Process, err error) {
+	inode, err = inodeOf(dir, "net")
+	if err != nil || !s.wanted[inode] {
+		return inode, p, err
+	}
+	start, inside := s.origin(pid)
+	p, err = s.thread(dir, inode)
+	p.PID, p.Start, p.Inside = pid, start, inside
+	return inode, p, err
+}
+
+// origin tells when a process began, and whether its parent is in a container: in another pid namespace than the host's
+// first process. Who enters a container is made by a process of the host; its children are not.
+func (s *search) origin(pid int) (start uint64, inside bool) {
+	for range rounds {
+		stat, err := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "stat"))
+		if err != nil {
+			return 0, false
+		}
+		start = startOf(stat)
+		pids, err := inodeOf(filepath.Join(root, strconv.FormatUint(parentOf(stat), 10)), "pid")
+		if err == nil {
+			return start, pids != s.hosts["pid"]
+		}
+	}
+	return start, false // each parent ended before it was looked at
 }
 
 // thread reads what one thread holds, and notes its namespaces as the container's.
@@ -204,6 +261,7 @@ func join(found map[uint64]admission.Process, inode uint64, p admission.Process)
 	before.Caps |= p.Caps
 	before.Sealed = before.Sealed && p.Sealed
 	before.Nested = before.Nested && p.Nested
+	before.Inside = before.Inside || p.Inside
 	for _, kind := range p.Hosts {
 		if !slices.Contains(before.Hosts, kind) {
 			before.Hosts = append(before.Hosts, kind)
@@ -252,6 +310,11 @@ func namespacesOf(dir string) (map[string]uint64, error) {
 // inodeOf tells one namespace of a process or thread from others of its kind.
 func inodeOf(dir, kind string) (inode uint64, err error) {
 	link, err := os.Readlink(filepath.Join(dir, "ns", kind))
+	if errors.Is(err, fs.ErrPermission) { // which the kernel also says of one that ends meanwhile
+		if _, gone := os.Stat(dir); gone != nil {
+			err = gone
+		}
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -298,13 +361,19 @@ func parseStatus(status []byte) (p admission.Process) {
 	return p
 }
 
-// startOf reads field 22, behind the name, which may hold anything in parentheses.
-func startOf(stat []byte) uint64 {
-	const afterName = 19 // fields between the name and the start
+// startOf reads field 22.
+func startOf(stat []byte) uint64 { return statField(stat, 22) }
+
+// parentOf reads field 4.
+func parentOf(stat []byte) uint64 { return statField(stat, 4) }
+
+// statField reads a number of /proc/PID/stat behind the name, which is field 2 and may hold anything in parentheses.
+func statField(stat []byte, number int) uint64 {
+	const behindName = 3
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) <= afterName {
+	if len(fields) <= number-behindName {
 		return 0
 	}
-	start, _ := strconv.ParseUint(fields[afterName], 10, 64)
-	return start
+	value, _ := strconv.ParseUint(fields[number-behindName], 10, 64)
+	return value
 }

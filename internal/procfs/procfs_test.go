@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/admission"
@@ -28,8 +29,17 @@ const twoFaced = "MCPNET_PROCFS_TWO_FACED"
 
 func init() { runtime.LockOSThread() } // main stays on the first thread
 
+// churning has it be a process whose threads live for a moment each.
+const churning = "MCPNET_PROCFS_CHURNING"
+
 func TestMain(m *testing.M) {
-	if os.Getenv(twoFaced) == "" {
+	switch {
+	case os.Getenv(churning) != "":
+		for {
+			go runtime.LockOSThread() // its thread ends with it
+			time.Sleep(20 * time.Microsecond)
+		}
+	case os.Getenv(twoFaced) == "":
 		os.Exit(m.Run())
 	}
 	go func() { runtime.LockOSThread(); select {} }()
@@ -112,6 +122,76 @@ func TestElsewhere(t *testing.T) {
 		}
 		end(spy)
 		eventually(t, "the server's process alone again", alone)
+	}
+}
+
+// TestInside: what a container's own process has begun is told from what was put there from the host.
+func TestInside(t *testing.T) {
+	in := testnet.New(t, "procfs")
+	cmd := start(t, in, ownNamespaces, "sh", "-c", "sleep 60 & exec sleep 61")
+	start(t, in, 0, "nsenter", "--target", strconv.Itoa(cmd.Process.Pid), "--pid", "--ipc", "--uts", "sleep", "62")
+	eventually(t, "three processes, of which one was begun inside", func() bool {
+		found := processes(t, in)
+		var inside []string
+		for _, p := range found {
+			if args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID)); p.Inside {
+				inside = append(inside, strings.ReplaceAll(string(args), "\x00", " "))
+			}
+		}
+		return len(found) >= 3 && slices.Equal(inside, []string{"sleep 60 "})
+	})
+}
+
+// TestChain: children that live for a moment each, of which each begins the next, are seen where they are in a control
+// group of the container's.
+func TestChain(t *testing.T) {
+	in := testnet.New(t, "procfs")
+	cmd := start(t, in, ownNamespaces, "sh", "-c", `echo 0 > "$0"/cgroup.procs; trap "" CHLD; f() { f & }; f & exec "$@"`,
+		group(t), "setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs", "sleep", "60")
+	sleeps := func() bool {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
+		return string(comm) == "sleep\n"
+	}
+	eventually(t, "its first process holds nothing", sleeps)
+	const looks = 20
+	seen := 0
+	for range looks {
+		if slices.ContainsFunc(processes(t, in), func(p admission.Process) bool { return p.Inside && p.Caps != 0 }) {
+			seen++
+		}
+	}
+	if t.Logf("seen by %d of %d looks", seen, looks); seen < looks/4 { // none or one without the group
+		t.Error("a chain of children is not seen")
+	}
+}
+
+// group makes a control group for processes of the test.
+func group(t *testing.T) string {
+	t.Helper()
+	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup2"))
+	if err != nil || len(mounts) == 0 {
+		t.Fatalf("no hierarchy of control groups: %v", err)
+	}
+	dir, err := os.MkdirTemp(mounts[0].Mountpoint, "mcpnet-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { eventually(t, "the control group is empty", func() bool { return os.Remove(dir) == nil }) })
+	return dir
+}
+
+// TestThreadsThatEnd: a process is seen although threads of it end while it is looked at.
+func TestThreadsThatEnd(t *testing.T) {
+	in := testnet.New(t, "procfs")
+	cmd := start(t, in, ownNamespaces, "env", churning+"=1", os.Args[0])
+	eventually(t, "its threads", func() bool {
+		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", cmd.Process.Pid))
+		return len(entries) > 1
+	})
+	for range 100 {
+		if found := processes(t, in); len(found) != 1 || found[0].Caps == 0 {
+			t.Fatalf("%+v", found)
+		}
 	}
 }
 

@@ -273,10 +273,16 @@ func podmanScenario(t *testing.T, l *podmanLab) {
 	reaches("by-hand", false)
 	l.MustPodman("rm", "-f", "-t", "0", "spy")
 	wantAdmission(t, l, "172.20.240.3", conforms, "")
-	run("ways", "172.20.240.7", append([]string{"--ipc", "host", "-v", "/proc:/host/proc:ro"}, hardByHand...)...)
-	for _, reason := range []string{"shares the host's ipc namespace", "the host's processes"} {
+	run("ways", "172.20.240.7", append([]string{"--ipc", "host", "-v", "/proc:/host/proc:ro", "-v", "/usr:/host/usr:O"}, hardByHand...)...)
+	for _, reason := range []string{"shares the host's ipc namespace", "the host's processes", `"/usr" of the host`} {
 		wantAdmission(t, l, "172.20.240.7", violates, reason)
 	}
+	// The same in a user namespace of the container's own.
+	apart := append([]string{"--uidmap", "0:100000:65536"}, hardByHand...)
+	run("apart", "172.20.240.10", apart...)
+	wantAdmission(t, l, "172.20.240.10", conforms, "")
+	run("apart-ways", "172.20.240.11", append([]string{"-v", "/run/podman:/host/podman"}, apart...)...)
+	wantAdmission(t, l, "172.20.240.11", violates, "Podman's socket")
 
 	// Whoever is let in and then holds more is put out.
 	if _, err := l.Podman.Podman("exec", "-d", "--privileged", "by-hand", "sleep", "1000"); err == nil {
