@@ -2,7 +2,9 @@ package core
 
 import (
 	"context"
+	"errors"
 
+	"github.com/mcpnet/mcpnet/internal/hostport"
 	"github.com/mcpnet/mcpnet/internal/plan"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -18,3 +20,6 @@ func (c *Core) RenewIPTables(ctx context.Context, n topology.Network) error {
 	incomplete := map[string]bool{n.Uplink(): false}
 	return c.Apply(ctx, plan.DiffIPTables(n, plan.Observed{Host: plan.HostState{IPTables: incomplete}})...)
 }
+
+// IsTaken reports whether HoldPort failed because another program has the port.
+func IsTaken(err error) bool { return errors.Is(err, hostport.ErrTaken) }

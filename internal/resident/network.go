@@ -81,7 +81,7 @@ func (f *Front) establish(ctx context.Context, n *network) error {
 		n.noteMade(steps)
 	}
 	if err == nil {
-		_, err = f.core.EnsureIPTables(ctx, n.Network)
+		_, err = f.core.EnsureIPTables(ctx, n.served())
 	}
 	if n.failed = err; err != nil {
 		return fmt.Errorf("network %s: %w", n.DisplayName(), err)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -66,9 +67,13 @@ func (f *Front) publish(ctx context.Context, n *network, now topology.Network) e
 			if err := f.core.ReleasePort(p); err != nil {
 				f.log.Warn("published port", "port", p.String(), "error", err)
 			}
+			delete(n.unheld, p)
 		}
 	}
 	for _, p := range now.Published {
+		if slices.Contains(gone, p) {
+			continue
+		}
 		if err := f.core.HoldPort(p); err != nil {
 			return fmt.Errorf("network %s: -p: %w", n.DisplayName(), err)
 		}
@@ -79,25 +84,58 @@ func (f *Front) publish(ctx context.Context, n *network, now topology.Network) e
 	if err := f.establish(ctx, n); err != nil {
 		return err
 	}
-	return f.core.RenewIPTables(ctx, n.Network)
+	return f.core.RenewIPTables(ctx, n.served())
 }
 
 // holdPorts takes the published ports again when the process begins. Those of endpoints that are gone are forgotten.
 func (f *Front) holdPorts(n *network) {
-	var known []topology.Publication
+	n.unheld = map[topology.Publication]error{}
+	n.Published = slices.DeleteFunc(n.Published, func(p topology.Publication) bool { return n.endpoints[p.Endpoint] == nil })
 	for _, p := range n.Published {
-		if n.endpoints[p.Endpoint] == nil {
-			continue
-		}
-		known = append(known, p)
 		if err := f.core.HoldPort(p); err != nil {
 			f.log.Error("published port", "network", n.DisplayName(), "port", p.String(), "error", err)
-			f.problems = append(f.problems, report.Finding{Code: report.CodePort, Severity: report.Warning,
-				Object: "network " + n.DisplayName(), Meaning: err.Error(),
-				Remedy: "connections from other machines pass; those of this host do not until the gateway is restarted"})
+			n.unheld[p] = err
 		}
 	}
-	n.Published = known
+}
+
+// retryPorts takes the published ports that could not be taken, and reports whether one was.
+func (f *Front) retryPorts(n *network) (taken bool) {
+	for _, p := range n.Published {
+		if n.unheld[p] == nil || f.core.HoldPort(p) != nil {
+			continue
+		}
+		f.log.Info("published port is free again", "network", n.DisplayName(), "port", p.String())
+		delete(n.unheld, p)
+		taken = true
+	}
+	return taken
+}
+
+// served is the network without the published ports that another program has: what reaches those is not the gateway's.
+func (n *network) served() topology.Network {
+	out := n.Network
+	out.Published = slices.DeleteFunc(slices.Clone(n.Published), func(p topology.Publication) bool {
+		return core.IsTaken(n.unheld[p])
+	})
+	return out
+}
+
+// unheldFindings tells of the published ports that could not be taken.
+func (n *network) unheldFindings() (out []report.Finding) {
+	for _, p := range n.Published {
+		err := n.unheld[p]
+		if err == nil {
+			continue
+		}
+		remedy := "connections from other machines pass; those of this host do not until it can be taken, which is tried every ten seconds"
+		if core.IsTaken(err) {
+			remedy = "the gateway is not reached there: end what has the port, and it is served again within ten seconds"
+		}
+		out = append(out, report.Finding{Code: report.CodePort, Severity: report.Warning, Object: "network " + n.DisplayName(),
+			Meaning: err.Error(), Remedy: remedy})
+	}
+	return out
 }
 
 // NoteAlone records whether the engine shows other networks of an endpoint's container: where there is none, nobody

@@ -3,11 +3,13 @@ package resident_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/hostport"
+	"github.com/mcpnet/mcpnet/internal/report"
 	"github.com/mcpnet/mcpnet/internal/testhost"
 	"github.com/mcpnet/mcpnet/internal/testnet"
 	"github.com/mcpnet/mcpnet/internal/topology"
@@ -101,6 +103,64 @@ func TestPublishRefused(t *testing.T) {
 		t.Errorf("a server: %v", err)
 	}
 	f.Settled()
+}
+
+// TestPublishTaken: what reaches a port that another program took while the plugin was away is that program's, and
+// another gateway can be published meanwhile. The port is the gateway's again when it is free.
+func TestPublishTaken(t *testing.T) {
+	f := testhost.NewDocker(t)
+	f.Network(testhost.OneGateway)
+	g := f.Container("g", "172.20.0.100", topology.RoleGateway)
+	serve(t, g, 8080, 8081)
+	ports := []topology.Publication{published(18080, 8080), published(18081, 8081)}
+	f.Check(f.Front.Publish(t.Context(), testhost.NetworkID, "g", ports))
+	host, internet := f.World.Host, f.World.Internet
+	f.Check(f.Front.Close())
+	other, err := host.Listen(netip.MustParseAddrPort("0.0.0.0:18080"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	go func() {
+		for conn, err := other.Accept(); err == nil; conn, err = other.Accept() {
+			got <- conn.RemoteAddr().String()
+			_ = conn.Close()
+		}
+	}()
+	f.Open()
+	f.Settled()
+	f.Reaches(internet, "198.51.100.1/18080", true)
+	select {
+	case from := <-got:
+		if !strings.HasPrefix(from, testnet.InternetAddr.String()+":") {
+			t.Errorf("reached from %s", from)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the gateway is reached at a port that another program has")
+	}
+	f.Reaches(internet, "198.51.100.1/18081", true)
+	says := func() bool {
+		s, err := f.Front.Status(t.Context())
+		f.Check(err)
+		return slices.ContainsFunc(s.Findings, func(f report.Finding) bool {
+			return f.Code == report.CodePort && strings.Contains(f.Meaning, "18080") && strings.Contains(f.Remedy, "not reached")
+		})
+	}
+	if !says() {
+		t.Error("status says nothing of it")
+	}
+	f.Check(other.Close())
+	if _, err := f.Front.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Settled()
+	for _, address := range []string{"198.51.100.1/18080", "198.51.100.1/18081"} {
+		f.Reaches(internet, address, true)
+	}
+	f.Reaches(host, "127.0.0.1/18080", true)
+	if rules := host.Run("nft", "list", "ruleset"); says() || !strings.Contains(rules, "dnat ip to 172.20.0.100:8080") {
+		t.Errorf("free again: %s", rules)
+	}
 }
 
 // TestPublishStream: a stream through a published port ends neither with the plugin nor with a flush on the host.

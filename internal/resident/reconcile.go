@@ -112,8 +112,12 @@ func (f *Front) RepairNetwork(ctx context.Context, id string) error {
 }
 
 func (f *Front) repair(ctx context.Context, n *network, host plan.HostState) ([]plan.Step, error) {
+	freed := f.retryPorts(n)
 	steps, err := f.core.Reconcile(ctx, n.plan(), host)
 	n.noteMade(steps)
+	if err == nil && freed {
+		err = f.core.RenewIPTables(ctx, n.served())
+	}
 	if n.failed = err; err != nil {
 		return steps, fmt.Errorf("network %s: %w", n.DisplayName(), err)
 	}
@@ -148,6 +152,7 @@ func (f *Front) Status(ctx context.Context) (s report.Status, err error) {
 		s, err = f.core.Status(ctx, f.planned(), true)
 		s.Findings = slices.Concat(s.Findings, f.problems, f.lacking)
 		for _, n := range f.sorted() {
+			s.Findings = append(s.Findings, n.unheldFindings()...)
 			if n.failed != nil {
 				s.Findings = append(s.Findings, report.Finding{Code: report.CodeNetwork, Severity: report.Failure,
 					Object: "network " + n.DisplayName(), Meaning: n.failed.Error()})

@@ -64,6 +64,8 @@ type network struct {
 	incomplete bool
 	// complete networks have no endpoint that the store has lost: Collect was called, or the network was made anew.
 	complete bool
+	// unheld are published ports that could not be taken, and why.
+	unheld map[topology.Publication]error
 	// failed is why the last attempt to put the network in force did not succeed.
 	failed error
 }
@@ -168,7 +170,7 @@ func (f *Front) changed() {
 
 // plan is the core's view of a network, in a fixed order.
 func (n *network) plan() plan.Network {
-	out := plan.Network{Network: n.Network, Incomplete: n.incomplete || !n.complete}
+	out := plan.Network{Network: n.served(), Incomplete: n.incomplete || !n.complete}
 	for _, p := range n.endpoints {
 		if !p.leaving {
 			out.Endpoints = append(out.Endpoints, plan.Endpoint{Endpoint: p.Endpoint, Joined: p.joined, Alone: p.alone})
@@ -190,7 +192,7 @@ func (f *Front) sorted() (out []*network) {
 // plain are all networks without their endpoints.
 func (f *Front) plain() (out []topology.Network) {
 	for _, n := range f.sorted() {
-		out = append(out, n.Network)
+		out = append(out, n.served())
 	}
 	return out
 }
