@@ -144,56 +144,6 @@ func within(p, dir string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// hostDevices is the table of devices that are a way out of the network, by their names below /dev (path.Match):
-// through them a container reads and writes the host's memory or disks, or speaks with somebody past its network.
-// Terminals, sound, video, graphics, kmsg, fuse, kvm and net/tun are none: the last needs NET_ADMIN, and makes links in
-// the container alone.
-var hostDevices = []struct{ why, names string }{
-	{"the host's memory", "mem kmem"},
-	{"the host's hardware", "port vfio uio[0-9]* bus"},
-	{"frames past the network", "vhost* vsock infiniband"},
-	{"the host's keyboard and terminal", "input uinput console"},
-	{"a disk of the host", "sd[a-z]* sg[0-9]* hd[a-z] hd[a-z][0-9]* vd[a-z]* xvd[a-z]* nvme* mmcblk* pmem* dm-* mapper " +
-		"md[0-9]* md loop* nbd* rbd* zd* zvol drbd* bcache* ram[0-9]* disk block raw btrfs-control"},
-}
-
-// WayOutOfDevice tells why a device of the host, by its path there, is a way out of the network for a container that
-// may use it; bad is false where it is none.
-func WayOutOfDevice(device string) (reason string, bad bool) {
-	p := path.Clean(device)
-	below, ok := strings.CutPrefix(p, "/dev/")
-	if !ok {
-		return "the host's devices", p == "/dev" // a device elsewhere has a name that says nothing
-	}
-	name, _, _ := strings.Cut(below, "/")
-	for _, d := range hostDevices {
-		for pattern := range strings.FieldsSeq(d.names) {
-			if matched, _ := path.Match(pattern, name); matched {
-				return d.why, true
-			}
-		}
-	}
-	return "", false
-}
-
-// WayOutOfDeviceRule is WayOutOfDevice for a rule of the device cgroup, such as "b 8:* rwm": every block device is one,
-// and so are the host's memory and whatever is not told apart.
-func WayOutOfDeviceRule(rule string) (reason string, bad bool) {
-	fields := strings.Fields(rule)
-	if len(fields) < 2 {
-		return "", false
-	}
-	switch kind, number := fields[0], fields[1]; {
-	case kind == "a", strings.HasPrefix(number, "*"):
-		return "every device of the host", true
-	case kind == "b":
-		return "a disk of the host", true
-	case number == "1:1", number == "1:2", number == "1:4", number == "1:*":
-		return "the host's memory", true
-	}
-	return "", false
-}
-
 // maskedPaths and readonlyPaths are the places that an engine has to mask or to make read-only.
 var maskedPaths, readonlyPaths = []string{"/proc/kcore"}, []string{"/proc/sys", "/proc/sysrq-trigger"}
 

@@ -38,8 +38,12 @@ func TestWayOutOfDevice(t *testing.T) {
 	for device, want := range map[string]bool{
 		"/dev": true, "/dev/mem": true, "/dev/sda": true, "/dev/sda1": true, "/dev/nvme0n1": true, "/dev/mapper/root": true, "/dev/dm-0": true,
 		"/dev/../dev/vda": true, "/dev/disk/by-id/x": true, "/dev/vfio/vfio": true, "/dev/vsock": true, "/dev/vhost-vsock": true,
+		"/dev/uhid": true, "/dev/hidraw3": true, "/dev/ng0n1": true, "/dev/bsg/0:0:0:0": true, "/dev/mtd0ro": true, "/dev/mtdblock0": true,
+		"/dev/iommu": true, "/dev/char/1:1": true, "/dev/char/10:239": true, "/dev/char": true, "/dev/block/8:0": true, "/dev/usb/hiddev0": true,
+		"/dev/cpu/0/msr": true, "/dev/usbmon1": true, "/dev/vcsa1": true, "/dev/zram0": true, "/dev/st0": true, "/dev/xen/privcmd": true,
 		"/dev/infiniband/uverbs0": true, "/dev/input/event0": true, "/dev/sg0": true, "/dev/bus/usb/001/002": true, "/dev/loop-control": true,
 
+		"/dev/char/1:3": false, "/dev/char/188:0": false, "/dev/usb/lp0": false, "/dev/stdin": false, "/dev/fd": false, "/dev/cpu_dma_latency": false,
 		"/dev/null": false, "/dev/kmsg": false, "/dev/fuse": false, "/dev/kvm": false, "/dev/net/tun": false, "/dev/dri/card0": false,
 		"/dev/nvidia0": false, "/dev/snd/pcm": false, "/dev/ttyUSB0": false, "/dev/video0": false, "/dev/sgx_enclave": false, "/dev/hdmi": false,
 	} {
@@ -48,9 +52,14 @@ func TestWayOutOfDevice(t *testing.T) {
 		}
 	}
 	for rule, want := range map[string]bool{
-		"a *:* rwm": true, "a": false, "b 8:* rmw": true, "b 8:0 r": true, "c *:* rwm": true, "c 1:1 r": true, "c 1:2 r": true, "c 1:4 w": true,
-		"c 1:* rwm": true, "b 8:0": true,
-		"c 188:* rmw": false, "c 1:3 rwm": false, "": false,
+		"a *:* rwm": true, "a": false, "b 8:* rmw": true, "b 8:0 r": true, "c *:* rwm": true, "c 1:1 r": true, "c 1:2 r": true, "c 1:4 w": true, "b 8:0": true, "c 1:* rwm": true,
+		"c 189:* rmw": true, "c 189:3 r": true, "c 10:* rwm": true, "c 10:223 w": true, "c 13:64 r": true, "c 21:* r": true, "c 90:0 r": true,
+		"c 01:1 r": true, "c 180:96 r": true, "c 180:* rwm": true,
+		// What engines permit every container, and users ordinary ones.
+		"c *:* m": false, "b *:* m": false, "c 1:5 rwm": false, "c 1:7 rwm": false, "c 1:8 rwm": false, "c 1:9 rwm": false, "c 5:0 rwm": false,
+		"c 5:1 rwm": false, "c 5:2 rwm": false, "c 136:* rwm": false, "c 10:200 rwm": false, "c 10:229 rwm": false, "c 10:232 rwm": false,
+		"c 116:* rwm": false, "c 226:* rwm": false, "c 81:* rwm": false, "c 195:* rwm": false, "c 166:* rwm": false, "c 180:0 rw": false,
+		"c 188:* rmw": false, "c 1:3 rwm": false, "c x:y rwm": false, "": false,
 	} {
 		if reason, bad := admission.WayOutOfDeviceRule(rule); bad != want || bad && reason == "" {
 			t.Errorf("%q: %v %q", rule, bad, reason)

@@ -172,28 +172,64 @@ func wayOutOfDevice(dev specs.LinuxDevice) (reason string, bad bool) {
 
 // deviceName is the name below /dev that the kernel gives a character device, or one that says nothing.
 func deviceName(major, minor int64) string {
-	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/char/%d:%d/uevent", major, minor))
+	numbers := fmt.Sprintf("%d:%d", major, minor)
+	if name := kernelsName(filepath.Join(charDevices, numbers)); name != "" {
+		return name
+	}
+	return "char/" + numbers
+}
+
+// charDevices is where the kernel shows the host's character devices by their numbers. A test has others.
+var charDevices = "/sys/dev/char"
+
+// kernelsName is the name below /dev of the device at a path of charDevices.
+func kernelsName(at string) string {
+	text, err := os.ReadFile(filepath.Join(at, "uevent"))
 	for line := range bytes.Lines(text) {
 		if name, ok := bytes.CutPrefix(line, []byte("DEVNAME=")); ok && err == nil {
 			return string(bytes.TrimSpace(name))
 		}
 	}
-	return fmt.Sprintf("char/%d:%d", major, minor)
+	return ""
 }
 
 // wideRules are the rules of the device cgroup that permit to use a device which is a way out, whoever makes its node.
-// That a node may be made harms nobody: engines permit it for all.
 func wideRules(rules []specs.LinuxDeviceCgroup) (problems []string) {
 	for _, r := range rules {
 		if !r.Allow || !strings.ContainsAny(r.Access, "rw") {
-			continue
+			continue // that a node may be made harms nobody: engines permit it for all
 		}
 		rule := fmt.Sprintf("%s %s:%s %s", kindOf(r), number(r.Major), number(r.Minor), r.Access)
-		if reason, bad := admission.WayOutOfDeviceRule(rule); bad {
+		reason, bad := admission.WayOutOfDeviceRule(rule)
+		if !bad && kindOf(r) == "c" {
+			reason, bad = wayOutOfNamed(number(r.Major), number(r.Minor))
+		}
+		if bad {
 			problems = append(problems, fmt.Sprintf("may use the devices %q: %s", rule, reason))
 		}
 	}
 	return problems
+}
+
+// terminals is the major number of the devices that stand for the terminal of whoever opens them, and of the host's
+// console, which engines permit to all as well.
+const terminals = "5"
+
+// wayOutOfNamed tells why one of the host's character devices that have these numbers is a way out by its name: many
+// have other numbers on each host.
+func wayOutOfNamed(major, minor string) (reason string, bad bool) {
+	if major == terminals {
+		return "", false
+	}
+	found, _ := filepath.Glob(filepath.Join(charDevices, major+":"+minor)) // it is no pattern that could be wrong
+	for _, at := range found {
+		if name := kernelsName(at); name != "" {
+			if reason, bad := admission.WayOutOfDevice(filepath.Join("/dev", name)); bad {
+				return reason + " (/dev/" + name + ")", true
+			}
+		}
+	}
+	return "", false
 }
 
 func kindOf(r specs.LinuxDeviceCgroup) string {
