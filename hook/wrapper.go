@@ -76,6 +76,7 @@ func (w wrapper) read() (*oci.Document, attachment, error) {
 	if err != nil {
 		return nil, attachment{}, fmt.Errorf("bundle: %w", err)
 	}
+	d.In(w.call.Bundle())
 	a, err := attachmentOf(d, w.call.ID())
 	return d, a, err
 }

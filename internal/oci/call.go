@@ -100,17 +100,22 @@ func (c Call) ID() string {
 
 // Config is the path of the bundle's document, of create and run.
 func (c Call) Config() string {
-	bundle, config := last(values(c.options(), "bundle", "b")), last(values(c.options(), "config", "f"))
+	config := last(values(c.options(), "config", "f"))
 	if config == "" {
 		config = ConfigFile
 	}
 	if filepath.IsAbs(config) {
 		return config
 	}
-	if bundle == "" {
-		bundle = "."
+	return filepath.Join(c.Bundle(), config)
+}
+
+// Bundle is the directory of the bundle, of create and run.
+func (c Call) Bundle() string {
+	if bundle := last(values(c.options(), "bundle", "b")); bundle != "" {
+		return bundle
 	}
-	return filepath.Join(bundle, config)
+	return "."
 }
 
 // Process is the path of the process document of exec, or "" where the process is on the command line.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -23,8 +24,9 @@ type object map[string]json.RawMessage
 
 // Document is a bundle's config.json, or the process document of an exec.
 type Document struct {
-	path string
-	root object
+	path   string
+	bundle string // the directory that a relative root file system is in
+	root   object
 }
 
 // Parse reads a bundle's document. The path is for messages, and for Write.
@@ -32,7 +34,7 @@ func Parse(path string, data []byte) (*Document, error) { return parse(path, dat
 
 // parse refuses a document that the real runtime could read in another way: its own reader may take a key in any case.
 func parse(path string, data []byte, shape any) (*Document, error) {
-	d := &Document{path: path}
+	d := &Document{path: path, bundle: filepath.Dir(path)}
 	if err := strictjson.Check(data, shape); err != nil {
 		return nil, fmt.Errorf("%s: not a JSON object that every program reads alike: %w", path, err)
 	}
@@ -47,6 +49,9 @@ func parse(path string, data []byte, shape any) (*Document, error) {
 
 // Read reads the file of a bundle's document.
 func Read(path string) (*Document, error) { return read(path, specs.Spec{}) }
+
+// In names the directory of the bundle, where the document is in another one.
+func (d *Document) In(bundle string) { d.bundle = bundle }
 
 // ReadProcess reads the file of the process document of an exec.
 func ReadProcess(path string) (*Document, error) { return read(path, specs.Process{}) }

@@ -21,7 +21,7 @@ var kernelTypes = []string{"devtmpfs", "debugfs", "tracefs", "securityfs", "conf
 // and files by which root reaches the kernel.
 func (d *Document) reach() (problems []string, err error) {
 	var spec specs.Spec
-	for name, into := range map[string]any{"mounts": &spec.Mounts, "linux": &spec.Linux} {
+	for name, into := range map[string]any{"root": &spec.Root, "mounts": &spec.Mounts, "linux": &spec.Linux} {
 		if err := d.root.get(name, into); err != nil {
 			return nil, fmt.Errorf("%s: %w", d.path, err)
 		}
@@ -29,6 +29,9 @@ func (d *Document) reach() (problems []string, err error) {
 	table, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil, fmt.Errorf("the host's mounts: %w", err)
+	}
+	if reason, bad := d.wayOutOfRoot(spec.Root, table); bad {
+		problems = append(problems, fmt.Sprintf("has the root file system %q: %s", spec.Root.Path, reason))
 	}
 	for _, m := range spec.Mounts {
 		if reason, bad := wayOut(m, table); bad {
@@ -60,6 +63,8 @@ func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
 		return "the host's kernel shows itself there", true
 	case m.Type == "proc" && destination != "/proc":
 		return "its files are not masked there", true
+	case isBind(m) && !filepath.IsAbs(m.Source):
+		return "runtimes differ about where a relative source begins: write the whole path", true
 	case m.Type == "sysfs" && !slices.Contains(m.Options, "ro"):
 		return "the host's kernel settings, not read-only", true
 	}
@@ -67,10 +72,8 @@ func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
 	for _, source := range sourcesOf(m) {
 		shown.add(source)
 	}
-	for _, name := range shown.names {
-		if reason, bad := admission.WayOutOfMount(name); bad {
-			return reason, true
-		}
+	if reason, bad := shown.wayOut(); bad {
+		return reason, true
 	}
 	if shown.hidden {
 		return "an overlay of " + admission.HiddenLayers + ", which does not tell what it shows of the host", true
@@ -78,10 +81,34 @@ func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
 	return "", false
 }
 
-// sourcesOf are the paths of the host that a mount shows.
+// isBind reports whether a mount shows files of the host's by their path (OCI runtime specification, config.md,
+// "Mounts").
+func isBind(m specs.Mount) bool {
+	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+}
+
+// wayOutOfRoot tells why a root file system is a way past the container's network: it is a place of the host, and none
+// that an engine made.
+func (d *Document) wayOutOfRoot(root *specs.Root, table []*mountinfo.Info) (reason string, bad bool) {
+	if root == nil {
+		return "", false // the runtime refuses it
+	}
+	at := root.Path
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(d.bundle, at)
+	}
+	if whole, err := filepath.Abs(at); err == nil {
+		at = whole
+	}
+	shown := places{table: table}
+	shown.add(at)
+	return shown.wayOut()
+}
+
+// sourcesOf are the paths of the host that a mount shows. The source of one that is no bind mount is most often a name.
 func sourcesOf(m specs.Mount) (sources []string) {
-	if filepath.IsAbs(m.Source) {
-		sources = append(sources, m.Source)
+	if strings.Contains(m.Source, "/") {
+		sources = append(sources, filepath.Join("/", m.Source))
 	}
 	return append(sources, admission.Layers(m.Options)...)
 }
@@ -91,6 +118,16 @@ type places struct {
 	table  []*mountinfo.Info
 	names  []string
 	hidden bool // a part has a path that nothing tells
+}
+
+// wayOut tells why one of the paths is a way past a container's network.
+func (p *places) wayOut() (reason string, bad bool) {
+	for _, name := range p.names {
+		if reason, bad := admission.WayOutOfMount(name); bad {
+			return reason, true
+		}
+	}
+	return "", false
 }
 
 // add adds the paths of a place: through links, through its own mount and others of the same file system, those of

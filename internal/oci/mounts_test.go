@@ -59,6 +59,10 @@ func TestMounts(t *testing.T) {
 		"proc elsewhere":    {`{"destination":"/x","type":"proc","source":"proc"}`, "not masked"},
 		"sysfs to write":    {`{"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid"]}`, "not read-only"},
 		"the host's /dev":   {`{"destination":"/x","type":"devtmpfs","source":"devtmpfs"}`, "kernel"},
+		"relative":          {bind("../../../../etc"), "write the whole path"},
+		"relative, by name": {`{"destination":"/x","type":"none","source":"etc","options":["ro","rbind"]}`, "write the whole path"},
+		"no source":         {`{"destination":"/x","type":"bind"}`, "write the whole path"},
+		"a relative disk":   {`{"destination":"/x","type":"ext4","source":"dev/sda1"}`, "a disk of the host"},
 		"a disk":            {`{"destination":"/x","type":"ext4","source":"/dev/sda1"}`, "a disk of the host"},
 		"missing":           {bind("/run/docker/nonexistent.sock"), "sockets of Docker"},
 		"proc":              {`{"destination":"/proc/","type":"proc","source":"proc"}`, ""},
@@ -72,6 +76,41 @@ func TestMounts(t *testing.T) {
 		problems, err := parse(t, text).Breaches()
 		if err != nil || (tt.says == "") != (len(problems) == 0) || !strings.Contains(strings.Join(problems, ";"), tt.says) {
 			t.Errorf("%s: %q, %v, want %q", name, problems, err, tt.says)
+		}
+	}
+}
+
+// TestRoot: the host's files are none for a container's root, under whatever path.
+func TestRoot(t *testing.T) {
+	dir := t.TempDir()
+	host, own := filepath.Join(dir, "host"), filepath.Join(dir, "own")
+	mounted(t, "/", host, "", unix.MS_BIND, "")
+	if err := os.Mkdir(own, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	other, layers := filepath.Join(dir, "other"), filepath.Join(dir, "layers")
+	mounted(t, "tmpfs", other, "tmpfs", 0, "")
+	mounted(t, "overlay", layers, "overlay", 0, "lowerdir=/:"+other)
+	for root, says := range map[string]string{
+		"/": `root file system "/": all of the host's files`, host: "all of the host's files", layers: "all of the host's files",
+		filepath.Join(host, "usr"): "the host's programs", "host": "all of the host's files", "../" + filepath.Base(dir) + "/host": "all of the host's files",
+		own: "", "own": "", "/var/lib/docker/overlay2/0123/merged": "", "/run/containerd/io.containerd.runtime.v2.task/k8s.io/0123/rootfs": "",
+	} {
+		d := parse(t, strings.Replace(bundle, `"mounts":[`, fmt.Sprintf(`"root":{"path":%q},"mounts":[`, root), 1))
+		d.In(dir)
+		problems, err := d.Breaches()
+		if err != nil || (says == "") != (len(problems) == 0) || !strings.Contains(strings.Join(problems, ";"), says) {
+			t.Errorf("%s: %q, %v, want %q", root, problems, err, says)
+		}
+	}
+}
+
+// TestTwice: two namespaces of one kind are refused, whichever of them is the container's own.
+func TestTwice(t *testing.T) {
+	for _, kind := range []string{"network", "pid", "ipc", "mount", "uts"} {
+		text := strings.Replace(bundle, `"namespaces":[`, fmt.Sprintf(`"namespaces":[{"type":%q,"path":"/proc/self/ns/net"},`, kind), 1)
+		if problems, err := parse(t, text).Breaches(); err == nil || !strings.Contains(err.Error(), "names the "+kind+" namespace twice") {
+			t.Errorf("%s: %q, %v", kind, problems, err)
 		}
 	}
 }

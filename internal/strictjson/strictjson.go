@@ -24,8 +24,8 @@ func Unmarshal(data []byte, into any) error {
 }
 
 // Check refuses a document that has two members of one name in an object, a name that a reader takes for a member
-// of the shape without regard to case, bytes that are not UTF-8, or more than one value. The shape is a value of the
-// type that programs read the document into.
+// of the shape without regard to case, bytes that are not UTF-8, a text that holds a NUL, where C programs end it, or
+// more than one value. The shape is a value of the type that programs read the document into.
 func Check(data []byte, shape any) error {
 	d := jsontext.NewDecoder(bytes.NewReader(data))
 	if err := checkValue(d, reflect.TypeOf(shape)); err != nil {
@@ -34,7 +34,29 @@ func Check(data []byte, shape any) error {
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("more follows behind the JSON value")
 	}
+	if bytes.Contains(data, []byte(escapedNUL)) { // in most documents there is nothing to look for
+		return checkNUL(data)
+	}
 	return nil
+}
+
+// escapedNUL is the one way in which JSON writes a NUL, unless the backslash is itself escaped.
+const escapedNUL = `\u0000`
+
+func checkNUL(data []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(data))
+	for {
+		token, err := d.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
+			return fmt.Errorf("%q holds a NUL, where some programs end a text: leave it out", d.StackPointer())
+		}
+	}
 }
 
 // describe removes what jsontext says of itself.
