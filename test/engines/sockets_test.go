@@ -62,6 +62,7 @@ func TestSockets(t *testing.T) {
 					checkMade(t, real+" with the profile "+profile, run(real, runtimePath, profile))
 				}
 			}
+			checkFilterOfAnnotation(t, p, image)
 			leaks := run("runc", "runc", "unconfined")
 			ways := []string{"socket", "io_uring"}
 			if runtime.GOARCH == "amd64" {
@@ -73,6 +74,29 @@ func TestSockets(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkFilterOfAnnotation: crun takes a seccomp filter from an annotation, which an image may bring, in place of the
+// bundle's. The runtime refuses it. The control: with crun itself it undoes a profile that permits no sockets.
+func checkFilterOfAnnotation(t *testing.T, p *testengine.Podman, image string) {
+	t.Helper()
+	write(t, p, "/no-sockets.json", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["socket"],"action":"SCMP_ACT_ERRNO"}]}`)
+	write(t, p, "/etc/mcpnet/runtime.json", `{"runtime": "/usr/bin/crun"}`)
+	const permitAll = "run.oci.seccomp_bpf_data=BgAAAAAA/38=" // BPF_RET|BPF_K, SECCOMP_RET_ALLOW
+	args := func(runtime string, more ...string) []string {
+		return slices.Concat([]string{"--runtime", runtime, "run", "--rm", "--network", "none", "--security-opt", "seccomp=/no-sockets.json"}, more,
+			[]string{image, "sockets"})
+	}
+	if m := parseMade(t, podmanAs(t, p, "crun", args("crun")...)); len(m["socket"]) > 0 {
+		t.Errorf("the profile permits sockets: this shows nothing: %v", m)
+	}
+	if m := parseMade(t, podmanAs(t, p, "crun", args("crun", "--annotation", permitAll)...)); !slices.Contains(m["socket"], unix.AF_INET) {
+		t.Errorf("crun takes no filter from the annotation: this shows nothing: %v", m)
+	}
+	out, err := p.Podman(args(runtimePath, "--annotation", permitAll)...)
+	if err == nil || !strings.Contains(err.Error()+out, "run.oci.seccomp_bpf_data sets the runtime's protection aside") {
+		t.Errorf("with mcpnet-runtime: %v %s", err, out)
 	}
 }
 
