@@ -10,17 +10,22 @@ import (
 // HiddenLayers is the type of an overlay whose layers nothing shows.
 const HiddenLayers = "fuse.fuse-overlayfs"
 
+// readLayers and writtenLayers are the options of an overlay that name directories.
+var readLayers, writtenLayers = []string{"lowerdir", "datadir"}, []string{"upperdir", "workdir"}
+
 // Layers are the directories of the host that the options of an overlay name (Linux, filesystems/overlayfs). A relative
 // one begins at the root: an engine's working directory.
-func Layers(options []string) (dirs []string) {
+func Layers(options []string) (dirs []Mount) {
 	for _, option := range options {
 		key, value, _ := strings.Cut(option, "=")
-		if !slices.Contains([]string{"lowerdir", "upperdir", "workdir", "datadir"}, strings.TrimRight(key, "+")) {
+		key = strings.TrimRight(key, "+")
+		reads := slices.Contains(readLayers, key)
+		if !reads && !slices.Contains(writtenLayers, key) {
 			continue
 		}
 		for _, dir := range splitLayers(value) {
 			if dir != "" {
-				dirs = append(dirs, path.Join("/", dir))
+				dirs = append(dirs, Mount{path.Join("/", dir), reads})
 			}
 		}
 	}
@@ -47,7 +52,7 @@ func splitLayers(list string) []string {
 
 // LayersOf is Layers for an overlay that is mounted: the options are those of its file system in a mount table, where
 // the kernel escapes what would part them (proc_pid_mountinfo(5), seq_show_option in the kernel).
-func LayersOf(options string) []string {
+func LayersOf(options string) []Mount {
 	fields := strings.Split(options, ",")
 	for i, f := range fields {
 		fields[i] = unescape(f)

@@ -2,6 +2,7 @@ package admission_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mcpnet/mcpnet/internal/admission"
@@ -20,12 +21,20 @@ func TestLayers(t *testing.T) {
 		"redirect_dir=/x":      nil,
 		"ro":                   nil,
 	} {
-		if got := admission.Layers([]string{"ro", option}); !slices.Equal(got, want) {
-			t.Errorf("%q: %q, want %q", option, got, want)
+		got := admission.Layers([]string{"ro", option})
+		if !slices.Equal(paths(got), want) || slices.ContainsFunc(got, func(m admission.Mount) bool { return m.ReadOnly == strings.HasPrefix(option, "upperdir") }) {
+			t.Errorf("%q: %q, want %q", option, paths(got), want)
 		}
 	}
 	const shown = `rw,lowerdir=/a\040b:/c\134:d:/e\054f,upperdir=/u,xino=off`
-	if got, want := admission.LayersOf(shown), []string{"/a b", "/c:d", "/e,f", "/u"}; !slices.Equal(got, want) {
+	if got, want := paths(admission.LayersOf(shown)), []string{"/a b", "/c:d", "/e,f", "/u"}; !slices.Equal(got, want) {
 		t.Errorf("%q: %q, want %q", shown, got, want)
 	}
+}
+
+func paths(mounts []admission.Mount) (out []string) {
+	for _, m := range mounts {
+		out = append(out, m.Source)
+	}
+	return out
 }

@@ -52,10 +52,10 @@ func (p Process) Problems(allowed policy.Caps) (out []Problem) {
 }
 
 // Mounts says what is against a container in which these paths of the host are mounted.
-func Mounts(sources []string) (out []Problem) {
-	for _, source := range sources {
-		if why, bad := WayOutOfMount(source); bad {
-			out = append(out, wayOut(fmt.Sprintf("has %q of the host mounted: %s", source, why)))
+func Mounts(mounts []Mount) (out []Problem) {
+	for _, m := range mounts {
+		if why, bad := m.WayOut(); bad {
+			out = append(out, wayOut(fmt.Sprintf("has %q of the host mounted: %s", m.Source, why)))
 		}
 	}
 	return out

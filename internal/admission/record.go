@@ -18,8 +18,8 @@ type Record struct {
 	// MaskedPaths and ReadonlyPaths are what the container does not see or write of /proc and /sys; nil is what Docker
 	// hides by default.
 	MaskedPaths, ReadonlyPaths []string
-	// Mounts are paths of the host.
-	Mounts []string
+	// Mounts are those of the host's files.
+	Mounts []Mount
 	// Devices are paths of the host, and DeviceRules those of the device cgroup.
 	Devices, DeviceRules []string
 }

@@ -191,40 +191,39 @@ func recordOf(h *container.HostConfig) admission.Record {
 	return r
 }
 
-// mounted are the paths of the host that are mounted in a container. A volume of Docker's own driver may be one by its
+// mounted are what of the host is mounted in a container. A volume of Docker's own driver may be one by its
 // options (docker volume create -o o=bind -o device=PATH); another driver says where it has what it gives.
-func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (paths []string, err error) {
+func (c *Client) mounted(ctx context.Context, mounts []container.MountPoint) (out []admission.Mount, err error) {
 	for _, m := range mounts {
 		switch {
 		case m.Type == mount.TypeBind:
-			paths = append(paths, m.Source)
+			out = append(out, admission.Mount{Source: m.Source, ReadOnly: !m.RW})
 		case m.Type == mount.TypeVolume && m.Driver == "local":
 			volume, err := c.api.VolumeInspect(ctx, m.Name, client.VolumeInspectOptions{})
 			if err != nil {
 				return nil, fmt.Errorf("docker: volume %s: %w", m.Name, err)
 			}
-			paths = append(paths, hostPaths(volume.Volume.Options)...)
+			out = append(out, hostMounts(volume.Volume.Options, !m.RW)...)
 		case m.Type == mount.TypeVolume:
-			paths = append(paths, m.Source)
+			out = append(out, admission.Mount{Source: m.Source, ReadOnly: !m.RW})
 		}
 	}
-	return paths, nil
+	return out, nil
 }
 
 // remoteTypes are types of file systems whose device is no path of the host.
 var remoteTypes = []string{"tmpfs", "nfs", "nfs4", "cifs", "smb3"}
 
-// hostPaths are what of the host the options of a local volume mount, as paths: its device, the layers of an overlay,
-// and for the kernel's own file systems where the host has those. A relative path begins at the root, where an engine
-// works.
-func hostPaths(options map[string]string) (paths []string) {
+// hostMounts are what of the host the options of a local volume mount: its device, the layers of an overlay, and for the
+// kernel's own file systems where the host has those. A relative path begins at the root, where an engine works.
+func hostMounts(options map[string]string, readOnly bool) (out []admission.Mount) {
 	if device := options["device"]; device != "" && !slices.Contains(remoteTypes, options["type"]) {
-		paths = append(paths, path.Join("/", device))
+		out = append(out, admission.Mount{Source: path.Join("/", device), ReadOnly: readOnly})
 	}
 	if usual, ok := admission.KernelPlaces[options["type"]]; ok {
-		paths = append(paths, usual)
+		out = append(out, admission.Mount{Source: usual, ReadOnly: readOnly})
 	}
-	return append(paths, admission.Layers(strings.Split(options["o"], ","))...)
+	return append(out, admission.Layers(strings.Split(options["o"], ","))...)
 }
 
 // Change is an event of the engine.

@@ -48,8 +48,8 @@ func TestChange(t *testing.T) {
 	}
 }
 
-// TestHostPaths: a volume of Docker's own driver shows of the host what its options say.
-func TestHostPaths(t *testing.T) {
+// TestHostMounts: a volume of Docker's own driver shows of the host what its options say.
+func TestHostMounts(t *testing.T) {
 	for _, c := range []struct {
 		options map[string]string
 		want    []string
@@ -65,7 +65,13 @@ func TestHostPaths(t *testing.T) {
 		{map[string]string{"type": "cifs", "o": "addr=192.0.2.1", "device": "//run/docker"}, nil},
 		{map[string]string{"type": "tmpfs", "device": "tmpfs"}, nil},
 	} {
-		if diff := cmp.Diff(c.want, hostPaths(c.options)); diff != "" {
+		var got []string
+		for _, m := range hostMounts(c.options, true) {
+			if got = append(got, m.Source); !m.ReadOnly {
+				t.Errorf("%v: %s is written", c.options, m.Source)
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%v: %s", c.options, diff)
 		}
 	}
@@ -95,11 +101,12 @@ func TestMounted(t *testing.T) {
 	defer c.Close()
 	got, err := c.mounted(t.Context(), []container.MountPoint{
 		{Type: mount.TypeBind, Source: "/srv"},
-		{Type: mount.TypeVolume, Name: "data", Driver: "local", Source: "/var/lib/docker/volumes/data/_data"},
+		{Type: mount.TypeVolume, Name: "data", Driver: "local", Source: "/var/lib/docker/volumes/data/_data", RW: true},
 		{Type: mount.TypeVolume, Name: "v", Driver: "another", Source: "/etc"},
 		{Type: mount.TypeTmpfs, Destination: "/tmp"},
 	})
-	if diff := cmp.Diff([]string{"/srv", "/srv/data", "/etc"}, got); diff != "" || err != nil {
+	want := []admission.Mount{{Source: "/srv", ReadOnly: true}, {Source: "/srv/data"}, {Source: "/etc", ReadOnly: true}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
 }

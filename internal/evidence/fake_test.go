@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/mcpnet/mcpnet/internal/admission"
 	"github.com/mcpnet/mcpnet/internal/attest"
 	"github.com/mcpnet/mcpnet/internal/core"
 	"github.com/mcpnet/mcpnet/internal/policy"
@@ -19,7 +20,7 @@ type host struct {
 	examined  []core.Examined
 	lacking   []report.Finding
 	outlets   core.Outlets
-	mounts    []string
+	mounts    []admission.Mount
 	names     []string // of interfaces
 	unseen    error
 	looks     int // into containers' network namespaces

@@ -44,7 +44,7 @@ type ProcessCollector struct {
 	attestations attest.Directory
 	log          *slog.Logger
 	// mountsOf and interfaces ask of a process.
-	mountsOf   func(pid int) ([]string, bool, error)
+	mountsOf   func(pid int) ([]admission.Mount, bool, error)
 	interfaces func(pid int) ([]string, error)
 	// told is what evidence was said to be lacking.
 	told *[]report.Finding
@@ -290,14 +290,14 @@ func (c *ProcessCollector) mounted(p admission.Process, next *findings) (problem
 		next.clean[id] = true
 		return nil
 	}
-	paths, ok, err := c.mountsOf(p.PID)
+	mounts, ok, err := c.mountsOf(p.PID)
 	if err != nil {
 		next.unseen = errors.Join(next.unseen, fmt.Errorf("mounts of process %d (%s): %w", p.PID, p.Name, err))
 	}
 	if !ok || err != nil {
 		return nil
 	}
-	problems = admission.Mounts(paths)
+	problems = admission.Mounts(mounts)
 	next.clean[id] = len(problems) == 0
 	return problems
 }

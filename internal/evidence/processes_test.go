@@ -44,7 +44,7 @@ func newProcessCollector(t *testing.T, h *host) *ProcessCollector {
 	c := NewProcessCollector(quiet(), attestations(t))
 	c.networks = h
 	c.interfaces = func(int) ([]string, error) { return h.names, nil }
-	c.mountsOf = func(int) ([]string, bool, error) { return h.mounts, true, nil }
+	c.mountsOf = func(int) ([]admission.Mount, bool, error) { return h.mounts, true, nil }
 	return c
 }
 
@@ -92,7 +92,7 @@ func TestJudgeProcesses(t *testing.T) {
 		h := newHost(t, "server")
 		h.outlets = tt.outlets
 		if name == "a mount" {
-			h.mounts = []string{"/srv", "/run/podman/podman.sock"}
+			h.mounts = []admission.Mount{{Source: "/srv"}, {Source: "/run/podman/podman.sock"}}
 		}
 		c := newProcessCollector(t, h)
 		if tt.attested != nil {
@@ -127,7 +127,7 @@ func TestOneLook(t *testing.T) {
 func TestYoung(t *testing.T) {
 	h := newHost(t, "server")
 	c := newProcessCollector(t, h)
-	h.mounts = []string{"/"}
+	h.mounts = []admission.Mount{{Source: "/"}}
 	var now unix.Timespec
 	check(t, unix.ClockGettime(unix.CLOCK_BOOTTIME, &now))
 	fresh := good
@@ -184,9 +184,9 @@ func TestNestedMounts(t *testing.T) {
 	for name, processes := range map[string][]admission.Process{"the container": {nested}, "a process": {good, nested}} {
 		h := newHost(t, "server")
 		c := newProcessCollector(t, h)
-		c.mountsOf = func(pid int) ([]string, bool, error) {
+		c.mountsOf = func(pid int) ([]admission.Mount, bool, error) {
 			if pid == nested.PID {
-				return []string{"/etc"}, true, nil
+				return []admission.Mount{{Source: "/etc"}}, true, nil
 			}
 			return nil, true, nil
 		}

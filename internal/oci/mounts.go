@@ -70,7 +70,7 @@ func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
 	}
 	shown := places{table: table}
 	for _, source := range sourcesOf(m) {
-		shown.add(source)
+		shown.add(source, slices.Contains(m.Options, "rro"))
 	}
 	if reason, bad := shown.wayOut(); bad {
 		return reason, true
@@ -87,6 +87,12 @@ func isBind(m specs.Mount) bool {
 	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 }
 
+// isReadOnly reports whether a mount may not be written, what is mounted below it left aside.
+func isReadOnly(m specs.Mount) bool {
+	reads := func(option string) bool { return option == "ro" || option == "rro" }
+	return slices.ContainsFunc(m.Options, reads) && !slices.Contains(m.Options, "rw")
+}
+
 // wayOutOfRoot tells why a root file system is a way past the container's network: it is a place of the host, and none
 // that an engine made.
 func (d *Document) wayOutOfRoot(root *specs.Root, table []*mountinfo.Info) (reason string, bad bool) {
@@ -101,14 +107,14 @@ func (d *Document) wayOutOfRoot(root *specs.Root, table []*mountinfo.Info) (reas
 		at = whole
 	}
 	shown := places{table: table}
-	shown.add(at)
+	shown.add(admission.Mount{Source: at, ReadOnly: root.Readonly}, false)
 	return shown.wayOut()
 }
 
 // sourcesOf are the paths of the host that a mount shows. The source of one that is no bind mount is most often a name.
-func sourcesOf(m specs.Mount) (sources []string) {
+func sourcesOf(m specs.Mount) (sources []admission.Mount) {
 	if strings.Contains(m.Source, "/") {
-		sources = append(sources, filepath.Join("/", m.Source))
+		sources = append(sources, admission.Mount{Source: filepath.Join("/", m.Source), ReadOnly: isReadOnly(m)})
 	}
 	return append(sources, admission.Layers(m.Options)...)
 }
@@ -116,14 +122,14 @@ func sourcesOf(m specs.Mount) (sources []string) {
 // places are the paths that places of the host have.
 type places struct {
 	table  []*mountinfo.Info
-	names  []string
+	names  []admission.Mount
 	hidden bool // a part has a path that nothing tells
 }
 
 // wayOut tells why one of the paths is a way past a container's network.
 func (p *places) wayOut() (reason string, bad bool) {
 	for _, name := range p.names {
-		if reason, bad := admission.WayOutOfMount(name); bad {
+		if reason, bad := name.WayOut(); bad {
 			return reason, true
 		}
 	}
@@ -131,35 +137,37 @@ func (p *places) wayOut() (reason string, bad bool) {
 }
 
 // add adds the paths of a place: through links, through its own mount and others of the same file system, those of
-// what is mounted below it, and those of an overlay's layers.
-func (p *places) add(source string) {
+// what is mounted below it, and those of an overlay's layers. What is mounted below it is read-only where that is said.
+func (p *places) add(source admission.Mount, below bool) {
 	if slices.Contains(p.names, source) {
 		return
 	}
 	p.names = append(p.names, source)
-	real, err := filepath.EvalSymlinks(source)
+	real, err := filepath.EvalSymlinks(source.Source)
 	if err != nil {
 		return // the runtime does not find it either
 	}
 	if at := holder(real, p.table); at != nil {
-		p.addPlace(at, filepath.Join(at.Root, below(real, at.Mountpoint)))
+		p.addPlace(at, filepath.Join(at.Root, rest(real, at.Mountpoint)), source.ReadOnly)
 	}
 	for _, m := range p.table {
 		if m.Mountpoint != real && within(m.Mountpoint, real) {
-			p.addPlace(m, m.Root)
+			p.addPlace(m, m.Root, below)
 		}
 	}
 }
 
 // addPlace adds the paths of a place of a mount's file system, which is a path from that one's own root.
-func (p *places) addPlace(m *mountinfo.Info, place string) {
-	p.names = append(p.names, elsewhere(m, place, p.table)...)
+func (p *places) addPlace(m *mountinfo.Info, place string, readOnly bool) {
+	for _, name := range elsewhere(m, place, p.table) {
+		p.names = append(p.names, admission.Mount{Source: name, ReadOnly: readOnly})
+	}
 	if m.FSType == admission.HiddenLayers {
 		p.hidden = true
 	}
 	if m.FSType == "overlay" {
 		for _, layer := range admission.LayersOf(m.VFSOptions) {
-			p.add(filepath.Join(layer, place))
+			p.add(admission.Mount{Source: filepath.Join(layer.Source, place), ReadOnly: layer.ReadOnly || readOnly}, true)
 		}
 	}
 }
@@ -181,7 +189,7 @@ func elsewhere(m *mountinfo.Info, place string, table []*mountinfo.Info) (names 
 	}
 	for _, other := range table {
 		if other.Major == m.Major && other.Minor == m.Minor && within(place, other.Root) {
-			names = append(names, filepath.Join(other.Mountpoint, below(place, other.Root)))
+			names = append(names, filepath.Join(other.Mountpoint, rest(place, other.Root)))
 		}
 	}
 	return names
@@ -192,7 +200,7 @@ func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-func below(path, dir string) string { return strings.TrimPrefix(path, strings.TrimSuffix(dir, "/")) }
+func rest(path, dir string) string { return strings.TrimPrefix(path, strings.TrimSuffix(dir, "/")) }
 
 // wayOutOfDevice tells why a device is a way past the container's network. It goes by the name that the device has on
 // the host: its path is that in the container, which users choose.

@@ -32,6 +32,8 @@ func TestMounts(t *testing.T) {
 	mounted(t, "overlay", again, "overlay", 0, "lowerdir="+escaped+":"+overlay)
 	data := filepath.Join(t.TempDir(), "data")
 	mounted(t, "overlay", data, "overlay", 0, "lowerdir="+escaped+":"+t.TempDir())
+	programs := t.TempDir()
+	mounted(t, "/usr/local/bin", filepath.Join(programs, "bin"), "", unix.MS_BIND, "")
 	socket := filepath.Join(dir, "docker.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -59,6 +61,13 @@ func TestMounts(t *testing.T) {
 		"proc elsewhere":    {`{"destination":"/x","type":"proc","source":"proc"}`, "not masked"},
 		"sysfs to write":    {`{"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid"]}`, "not read-only"},
 		"the host's /dev":   {`{"destination":"/x","type":"devtmpfs","source":"devtmpfs"}`, "kernel"},
+		"programs to write": {strings.Replace(bind("/usr/local/bin"), `,"ro"`, "", 1), "the host's programs (mount it read-only)"},
+		"written after all": {strings.Replace(bind("/usr/local/bin"), `"ro"`, `"ro","rw"`, 1), "the host's programs (mount it read-only)"},
+		"programs to read":  {bind("/usr/local/bin"), ""},
+		"below, to write":   {bind(programs), "the host's programs (mount it read-only)"},
+		"below, to read":    {strings.Replace(bind(programs), `"ro"`, `"rro"`, 1), ""},
+		"written layer":     {`{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=/srv","upperdir=/usr/local/bin"]}`, "the host's programs"},
+		"read layer":        {`{"destination":"/x","type":"overlay","source":"overlay","options":["lowerdir=/usr/local/bin:/srv"]}`, ""},
 		"relative":          {bind("../../../../etc"), "write the whole path"},
 		"relative, by name": {`{"destination":"/x","type":"none","source":"etc","options":["ro","rbind"]}`, "write the whole path"},
 		"no source":         {`{"destination":"/x","type":"bind"}`, "write the whole path"},

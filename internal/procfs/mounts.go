@@ -18,12 +18,13 @@ type mount struct {
 	device, root string // what is mounted: a directory of a file system
 	point        string // where
 	kind         string // of file system
+	flags        string // of the mount
 	options      string // of the file system, as the kernel escapes them
 }
 
-// MountsOf gives the paths of the host that are mounted where a process is; ok is false for one that has ended. Whether
+// MountsOf gives what of the host is mounted where a process is; ok is false for one that has ended. Whether
 // it may write the kernel's settings says nothing: the first process of a pod may, and holds nothing.
-func MountsOf(pid int) (paths []string, ok bool, err error) {
+func MountsOf(pid int) (mounts []admission.Mount, ok bool, err error) {
 	own, err := table(strconv.Itoa(pid))
 	if ended(err) {
 		return nil, false, nil
@@ -57,21 +58,21 @@ func parseMounts(text string) (out []mount) {
 			continue
 		}
 		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: source[0],
-			options: source[len(source)-1]})
+			flags: fields[5], options: source[len(source)-1]})
 	}
 	return out
 }
 
-// sources are the paths that a container's mounts have on the host, layers of overlays included. One whose file system
+// sources are a container's mounts by the paths that they have on the host, layers of overlays included. One whose file system
 // is not mounted there has none, and every container has the hierarchy of control groups.
-func sources(own, hosts []mount) (out []string) {
+func sources(own, hosts []mount) (out []admission.Mount) {
 	for _, m := range own {
 		if strings.HasPrefix(m.kind, "cgroup") {
 			continue
 		}
 		if m.kind == "overlay" {
 			for _, layer := range admission.LayersOf(m.options) {
-				out = append(out, path.Join(layer, m.root))
+				out = append(out, admission.Mount{Source: path.Join(layer.Source, m.root), ReadOnly: layer.ReadOnly})
 			}
 		}
 		for _, h := range hosts {
@@ -79,8 +80,9 @@ func sources(own, hosts []mount) (out []string) {
 			if !ok || h.device != m.device {
 				continue
 			}
-			if p := path.Join(h.point, below); !slices.Contains(out, p) {
-				out = append(out, p)
+			readOnly := slices.Contains(strings.Split(m.flags, ","), "ro")
+			if found := (admission.Mount{Source: path.Join(h.point, below), ReadOnly: readOnly}); !slices.Contains(out, found) {
+				out = append(out, found)
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
 )
 
 // TestMountsOf: a container's mounts are known by the host's paths, in whatever file system they are.
@@ -20,7 +22,7 @@ func TestMountsOf(t *testing.T) {
 	}
 	container := t.TempDir()
 	script := `mount -t tmpfs none ` + container + `; cd ` + container + `; mkdir sys data mem; touch socket
-mount --bind ` + socket + ` socket; mount --bind /sys sys; mount --bind "` + files + `" data; mount -t tmpfs none mem; mkdir mem/own`
+mount --bind ` + socket + ` socket; mount --bind /sys sys; mount --bind "` + files + `" data; mount -o remount,bind,ro data; mount -t tmpfs none mem; mkdir mem/own`
 	cmd := exec.Command("sh", "-e", "-c", script+"\necho ready; exec sleep 60")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	out, err := cmd.StdoutPipe()
@@ -38,13 +40,15 @@ mount --bind ` + socket + ` socket; mount --bind /sys sys; mount --bind "` + fil
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	for _, want := range []string{socket, "/sys", files} {
+	for _, want := range []admission.Mount{{Source: socket}, {Source: "/sys"}, {Source: files, ReadOnly: true}} {
 		if !slices.Contains(m, want) {
-			t.Errorf("%s is not among %q", want, m)
+			t.Errorf("%+v is not among %+v", want, m)
 		}
 	}
-	if slices.ContainsFunc(m, func(p string) bool { return filepath.Base(p) == "own" || filepath.Base(p) == "mem" }) {
-		t.Errorf("a file system of its own is among %q", m)
+	if slices.ContainsFunc(m, func(m admission.Mount) bool {
+		return filepath.Base(m.Source) == "own" || filepath.Base(m.Source) == "mem"
+	}) {
+		t.Errorf("a file system of its own is among %+v", m)
 	}
 	gone := exec.Command("true")
 	if err := gone.Run(); err != nil {
@@ -59,14 +63,16 @@ mount --bind ` + socket + ` socket; mount --bind /sys sys; mount --bind "` + fil
 func TestParseMounts(t *testing.T) {
 	got := parseMounts("36 35 98:0 /a\\040b /mnt1 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\nnonsense\n" +
 		"37 35 98:0 / /mnt\\134 ro - cgroup2 none rw\n")
-	want := []mount{{"98:0", "/a b", "/mnt1", "ext3", "rw,errors=continue"}, {"98:0", "/", `/mnt\`, "cgroup2", "rw"}}
+	want := []mount{{"98:0", "/a b", "/mnt1", "ext3", "rw,noatime", "rw,errors=continue"}, {"98:0", "/", `/mnt\`, "cgroup2", "ro", "rw"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
-	hosts := []mount{{"98:0", "/", "/", "ext4", ""}, {"0:25", "/", "/run", "tmpfs", ""}, {"98:0", "/@x", "/x", "ext4", ""}}
-	own := []mount{{"0:25", "/docker.sock", "/s", "tmpfs", ""}, {"0:99", "/", "/", "overlay", "rw,lowerdir=/l/1:/l/2"}, {"98:0", "/@x/y", "/y", "ext4", ""},
-		{"0:25", "/", "/sys/fs/cgroup", "cgroup2", ""}, {"0:98", "/s", "/o", "overlay", `ro,lowerdir=/a\040b,upperdir=/u`}}
-	if got := sources(own, hosts); !slices.Equal(got, []string{"/run/docker.sock", "/l/1", "/l/2", "/@x/y", "/x/y", "/a b/s", "/u/s"}) {
-		t.Errorf("%q", got)
+	hosts := parseMounts("1 1 98:0 / / rw - ext4 x rw\n2 1 0:25 / /run rw - tmpfs x rw\n3 1 98:0 /@x /x rw - ext4 x rw\n")
+	own := parseMounts("1 1 0:25 /docker.sock /s ro - tmpfs x rw\n2 1 0:99 / / rw - overlay x rw,lowerdir=/l/1:/l/2\n3 1 98:0 /@x/y /y rw - ext4 x rw\n" +
+		"4 1 0:25 / /sys/fs/cgroup rw - cgroup2 x rw\n5 1 0:98 /s /o ro - overlay x ro,lowerdir=/a\\040b,upperdir=/u\n")
+	sourcesWant := []admission.Mount{{Source: "/run/docker.sock", ReadOnly: true}, {Source: "/l/1", ReadOnly: true}, {Source: "/l/2", ReadOnly: true},
+		{Source: "/@x/y"}, {Source: "/x/y"}, {Source: "/a b/s", ReadOnly: true}, {Source: "/u/s"}}
+	if got := sources(own, hosts); !slices.Equal(got, sourcesWant) {
+		t.Errorf("%+v", got)
 	}
 }
