@@ -50,14 +50,22 @@ func splitLayers(list string) []string {
 	return dirs
 }
 
-// LayersOf is Layers for an overlay that is mounted: the options are those of its file system in a mount table, where
-// the kernel escapes what would part them (proc_pid_mountinfo(5), seq_show_option in the kernel).
-func LayersOf(options string) []Mount {
-	fields := strings.Split(options, ",")
-	for i, f := range fields {
-		fields[i] = unescape(f)
+// LayersOf are the directories of the host that a mounted file system shows, by its type, source and options: an overlay
+// its layers, ecryptfs and bindfs another directory. The options are those of a mount table, where the kernel escapes
+// what would part them (proc_pid_mountinfo(5), seq_show_option in the kernel).
+func LayersOf(kind, source, options string) []Mount {
+	switch {
+	case kind == "overlay":
+		fields := strings.Split(options, ",")
+		for i, f := range fields {
+			fields[i] = unescape(f)
+		}
+		return Layers(fields)
+	case kind != "ecryptfs" && kind != "fuse" && !strings.HasPrefix(kind, "fuse."),
+		!path.IsAbs(source), within(source, "/dev"):
+		return nil
 	}
-	return Layers(fields)
+	return []Mount{{Source: source}}
 }
 
 // unescape undoes octal escapes.

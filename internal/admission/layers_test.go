@@ -27,7 +27,7 @@ func TestLayers(t *testing.T) {
 		}
 	}
 	const shown = `rw,lowerdir=/a\040b:/c\134:d:/e\054f,upperdir=/u,xino=off`
-	if got, want := paths(admission.LayersOf(shown)), []string{"/a b", "/c:d", "/e,f", "/u"}; !slices.Equal(got, want) {
+	if got, want := paths(admission.LayersOf("overlay", "overlay", shown)), []string{"/a b", "/c:d", "/e,f", "/u"}; !slices.Equal(got, want) {
 		t.Errorf("%q: %q, want %q", shown, got, want)
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/mcpnet/mcpnet/internal/admission"
 )
 
 // TestWideRules: a device whose number is another one on each host is known by the name that the kernel gives it.
@@ -41,6 +44,31 @@ func TestWideRules(t *testing.T) {
 		problems := wideRules([]specs.LinuxDeviceCgroup{tt.rule})
 		if (tt.says == "") != (len(problems) == 0) || !strings.Contains(strings.Join(problems, ";"), tt.says) {
 			t.Errorf("%s: %q, want %q", name, problems, tt.says)
+		}
+	}
+}
+
+// TestStacked: what shows another directory of the host is known by the mount table, or known to hide it.
+func TestStacked(t *testing.T) {
+	at := t.TempDir()
+	for name, tt := range map[string]struct {
+		mount  mountinfo.Info
+		says   string
+		hidden bool
+	}{
+		"ecryptfs":    {mountinfo.Info{FSType: "ecryptfs", Source: "/etc", Root: "/"}, "the host's configuration and keys", false},
+		"bindfs":      {mountinfo.Info{FSType: "fuse", Source: "/", Root: "/etc"}, "the host's configuration and keys", false},
+		"another":     {mountinfo.Info{FSType: "fuse.bindfs", Source: "/srv", Root: "/"}, "", false},
+		"a disk":      {mountinfo.Info{FSType: "fuseblk", Source: "/dev/sdb1", Root: "/"}, "", false},
+		"of fuse":     {mountinfo.Info{FSType: "fuse.exfat", Source: "/dev/sdb1", Root: "/"}, "", false},
+		"the net's":   {mountinfo.Info{FSType: "fuse.sshfs", Source: "me@there:/etc", Root: "/"}, "", false},
+		"who can say": {mountinfo.Info{FSType: admission.HiddenLayers, Source: "fuse-overlayfs", Root: "/"}, "", true},
+	} {
+		tt.mount.Mountpoint, tt.mount.Major, tt.mount.Minor = at, 0, 999
+		shown := places{table: []*mountinfo.Info{&tt.mount}}
+		shown.add(admission.Mount{Source: at, ReadOnly: true}, true)
+		if reason, _ := shown.wayOut(); reason != tt.says || shown.hidden != tt.hidden {
+			t.Errorf("%s: %q, hidden %v", name, reason, shown.hidden)
 		}
 	}
 }

@@ -165,10 +165,9 @@ func (p *places) addPlace(m *mountinfo.Info, place string, readOnly bool) {
 	if m.FSType == admission.HiddenLayers {
 		p.hidden = true
 	}
-	if m.FSType == "overlay" {
-		for _, layer := range admission.LayersOf(m.VFSOptions) {
-			p.add(admission.Mount{Source: filepath.Join(layer.Source, place), ReadOnly: layer.ReadOnly || readOnly}, true)
-		}
+	for _, layer := range admission.LayersOf(m.FSType, m.Source, m.VFSOptions) {
+		reads := layer.ReadOnly || readOnly
+		p.add(admission.Mount{Source: filepath.Join(layer.Source, place), ReadOnly: reads}, reads)
 	}
 }
 
@@ -205,14 +204,33 @@ func rest(path, dir string) string { return strings.TrimPrefix(path, strings.Tri
 // wayOutOfDevice tells why a device is a way past the container's network. It goes by the name that the device has on
 // the host: its path is that in the container, which users choose.
 func wayOutOfDevice(dev specs.LinuxDevice) (reason string, bad bool) {
-	if dev.Type == "b" || dev.Type == "c" || dev.Type == "u" {
-		kind := strings.Replace(dev.Type, "u", "c", 1)
-		if reason, bad := admission.WayOutOfDeviceRule(fmt.Sprintf("%s %d:%d rwm", kind, dev.Major, dev.Minor)); bad {
-			return reason, true
-		}
-		return admission.WayOutOfDevice(filepath.Join("/dev", deviceName(dev.Major, dev.Minor)))
+	kind := kindOf(dev.Type)
+	if kind == pipe {
+		return "", false
 	}
-	return "", false
+	if reason, bad := admission.WayOutOfDeviceRule(fmt.Sprintf("%s %d:%d rwm", kind, dev.Major, dev.Minor)); bad {
+		return reason, true
+	}
+	return admission.WayOutOfDevice(filepath.Join("/dev", deviceName(dev.Major, dev.Minor)))
+}
+
+// The kinds of devices, as rules name them.
+const (
+	block     = "b"
+	character = "c"
+	pipe      = "p"
+	all       = "a"
+)
+
+// kindOf is the kind of a device by its type: crun looks at the first letter, and makes character devices of all but
+// two.
+func kindOf(kind string) string {
+	for _, known := range []string{block, pipe, all} {
+		if strings.HasPrefix(kind, known) {
+			return known
+		}
+	}
+	return character
 }
 
 // deviceName is the name below /dev that the kernel gives a character device, or one that says nothing.
@@ -244,9 +262,9 @@ func wideRules(rules []specs.LinuxDeviceCgroup) (problems []string) {
 		if !r.Allow || !strings.ContainsAny(r.Access, "rw") {
 			continue // that a node may be made harms nobody: engines permit it for all
 		}
-		rule := fmt.Sprintf("%s %s:%s %s", kindOf(r), number(r.Major), number(r.Minor), r.Access)
+		rule := fmt.Sprintf("%s %s:%s %s", ruleKind(r), number(r.Major), number(r.Minor), r.Access)
 		reason, bad := admission.WayOutOfDeviceRule(rule)
-		if !bad && kindOf(r) == "c" {
+		if !bad && ruleKind(r) == character {
 			reason, bad = wayOutOfNamed(number(r.Major), number(r.Minor))
 		}
 		if bad {
@@ -277,11 +295,11 @@ func wayOutOfNamed(major, minor string) (reason string, bad bool) {
 	return "", false
 }
 
-func kindOf(r specs.LinuxDeviceCgroup) string {
+func ruleKind(r specs.LinuxDeviceCgroup) string {
 	if r.Type == "" {
-		return "a"
+		return all
 	}
-	return r.Type
+	return kindOf(r.Type)
 }
 
 func number(n *int64) string {

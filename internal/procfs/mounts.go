@@ -17,7 +17,7 @@ import (
 type mount struct {
 	device, root string // what is mounted: a directory of a file system
 	point        string // where
-	kind         string // of file system
+	kind, source string // of the file system
 	flags        string // of the mount
 	options      string // of the file system, as the kernel escapes them
 }
@@ -53,12 +53,12 @@ var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\13
 func parseMounts(text string) (out []mount) {
 	for line := range strings.Lines(text) {
 		before, after, _ := strings.Cut(line, " - ")
-		fields, source := strings.Fields(before), strings.Fields(after)
-		if len(fields) < 6 || len(source) < 3 {
+		fields, system := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 6 || len(system) < 3 {
 			continue
 		}
-		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: source[0],
-			flags: fields[5], options: source[len(source)-1]})
+		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: system[0],
+			source: unescape.Replace(system[1]), flags: fields[5], options: system[len(system)-1]})
 	}
 	return out
 }
@@ -70,17 +70,15 @@ func sources(own, hosts []mount) (out []admission.Mount) {
 		if strings.HasPrefix(m.kind, "cgroup") {
 			continue
 		}
-		if m.kind == "overlay" {
-			for _, layer := range admission.LayersOf(m.options) {
-				out = append(out, admission.Mount{Source: path.Join(layer.Source, m.root), ReadOnly: layer.ReadOnly})
-			}
+		readOnly := slices.Contains(strings.Split(m.flags, ","), "ro")
+		for _, layer := range admission.LayersOf(m.kind, m.source, m.options) {
+			out = append(out, admission.Mount{Source: path.Join(layer.Source, m.root), ReadOnly: layer.ReadOnly || readOnly})
 		}
 		for _, h := range hosts {
 			below, ok := under(m.root, h.root)
 			if !ok || h.device != m.device {
 				continue
 			}
-			readOnly := slices.Contains(strings.Split(m.flags, ","), "ro")
 			if found := (admission.Mount{Source: path.Join(h.point, below), ReadOnly: readOnly}); !slices.Contains(out, found) {
 				out = append(out, found)
 			}

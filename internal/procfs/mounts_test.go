@@ -63,15 +63,15 @@ mount --bind ` + socket + ` socket; mount --bind /sys sys; mount --bind "` + fil
 func TestParseMounts(t *testing.T) {
 	got := parseMounts("36 35 98:0 /a\\040b /mnt1 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\nnonsense\n" +
 		"37 35 98:0 / /mnt\\134 ro - cgroup2 none rw\n")
-	want := []mount{{"98:0", "/a b", "/mnt1", "ext3", "rw,noatime", "rw,errors=continue"}, {"98:0", "/", `/mnt\`, "cgroup2", "ro", "rw"}}
+	want := []mount{{"98:0", "/a b", "/mnt1", "ext3", "/dev/root", "rw,noatime", "rw,errors=continue"}, {"98:0", "/", `/mnt\`, "cgroup2", "none", "ro", "rw"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
 	hosts := parseMounts("1 1 98:0 / / rw - ext4 x rw\n2 1 0:25 / /run rw - tmpfs x rw\n3 1 98:0 /@x /x rw - ext4 x rw\n")
 	own := parseMounts("1 1 0:25 /docker.sock /s ro - tmpfs x rw\n2 1 0:99 / / rw - overlay x rw,lowerdir=/l/1:/l/2\n3 1 98:0 /@x/y /y rw - ext4 x rw\n" +
-		"4 1 0:25 / /sys/fs/cgroup rw - cgroup2 x rw\n5 1 0:98 /s /o ro - overlay x ro,lowerdir=/a\\040b,upperdir=/u\n")
+		"4 1 0:25 / /sys/fs/cgroup rw - cgroup2 x rw\n5 1 0:98 /s /o ro - overlay x ro,lowerdir=/a\\040b,upperdir=/u\n6 1 0:97 / /e rw - ecryptfs /etc rw\n")
 	sourcesWant := []admission.Mount{{Source: "/run/docker.sock", ReadOnly: true}, {Source: "/l/1", ReadOnly: true}, {Source: "/l/2", ReadOnly: true},
-		{Source: "/@x/y"}, {Source: "/x/y"}, {Source: "/a b/s", ReadOnly: true}, {Source: "/u/s"}}
+		{Source: "/@x/y"}, {Source: "/x/y"}, {Source: "/a b/s", ReadOnly: true}, {Source: "/u/s", ReadOnly: true}, {Source: "/etc"}}
 	if got := sources(own, hosts); !slices.Equal(got, sourcesWant) {
 		t.Errorf("%+v", got)
 	}
