@@ -10,7 +10,7 @@ import (
 
 // A list of all processes is old when its last one is looked at: a chain of children, each of which begins the next and
 // ends, is never found in it. The list of a container's control group is short. To leave its group a process has to
-// write to the hierarchy, which engines let no container do unless it is to run systemd.
+// write to the hierarchy: engines let a container do so that is to run systemd, within what it has mounted of it.
 
 // membership is a process's control group in one hierarchy (cgroups(7), /proc/PID/cgroup).
 type membership struct {
@@ -20,19 +20,9 @@ type membership struct {
 
 // chase looks at the processes in the control groups of what was found, until it has seen every one that is listed.
 func (s *search) chase() {
-	mounts, err := table("self")
+	dirs, err := s.groups()
 	if err != nil {
 		s.fail(err)
-		return
-	}
-	own := append(membershipsOf("self"), membershipsOf(strconv.Itoa(first))...)
-	dirs := map[string]bool{}
-	for _, processes := range s.found {
-		for _, p := range processes {
-			if dir := groupOf(strconv.Itoa(p.PID), mounts, own); dir != "" {
-				dirs[dir] = true
-			}
-		}
 	}
 	for dir := range dirs {
 		for range rounds {
@@ -41,6 +31,30 @@ func (s *search) chase() {
 			}
 		}
 	}
+}
+
+// groups are the directories of the control groups of what was found, those of this process and of the host's first one
+// left out.
+func (s *search) groups() (map[string]bool, error) {
+	mounts, err := table("self")
+	if err != nil {
+		return nil, err
+	}
+	hosts := append(membershipsOf("self"), membershipsOf(strconv.Itoa(first))...)
+	seen, dirs := map[membership]bool{}, map[string]bool{}
+	for _, processes := range s.found {
+		for _, p := range processes {
+			m, ok := apart(strconv.Itoa(p.PID), hosts)
+			if !ok || seen[m] {
+				continue
+			}
+			seen[m] = true
+			if dir := m.highest(strconv.Itoa(p.PID), hosts).dir(mounts); dir != "" {
+				dirs[dir] = true
+			}
+		}
+	}
+	return dirs, nil
 }
 
 // group looks at the processes of a control group and of those below it that were not looked at yet, and reports whether
@@ -62,17 +76,39 @@ func (s *search) group(dir string) (missed bool) {
 	return missed
 }
 
-// groupOf is the directory of a process's control group, in the first hierarchy where it is apart from the others that
-// are given; "" where there is none.
-func groupOf(process string, mounts []mount, others []membership) string {
+// apart is a process's control group in the first hierarchy where the others are not in it.
+func apart(process string, others []membership) (m membership, ok bool) {
 	for _, m := range membershipsOf(process) {
-		if slices.ContainsFunc(others, func(o membership) bool { return o.controllers == m.controllers && contains(m.path, o.path) }) {
-			continue
+		if !m.holdsAny(others) {
+			return m, true
 		}
-		for _, h := range mounts {
-			if below, ok := under(m.path, h.root); ok && h.holds(m.controllers) {
-				return filepath.Join(h.point, below)
-			}
+	}
+	return m, false
+}
+
+// holdsAny reports whether one of the others is in a control group or below it.
+func (m membership) holdsAny(others []membership) bool {
+	return slices.ContainsFunc(others, func(o membership) bool { return o.controllers == m.controllers && contains(m.path, o.path) })
+}
+
+// highest is the highest control group that a process has mounted, of which its own is a part: it may be able to move
+// its children about there.
+func (m membership) highest(process string, others []membership) membership {
+	mounts, _ := table(process) // of one that has ended there is none
+	for _, h := range mounts {
+		top := membership{m.controllers, h.root}
+		if h.holds(m.controllers) && contains(top.path, m.path) && !top.holdsAny(others) {
+			m = top
+		}
+	}
+	return m
+}
+
+// dir is the directory of a control group; "" where its hierarchy is not mounted.
+func (m membership) dir(mounts []mount) string {
+	for _, h := range mounts {
+		if below, ok := under(m.path, h.root); ok && h.holds(m.controllers) {
+			return filepath.Join(h.point, below)
 		}
 	}
 	return ""

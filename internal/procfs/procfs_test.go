@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -143,25 +144,32 @@ func TestInside(t *testing.T) {
 }
 
 // TestChain: children that live for a moment each, of which each begins the next, are seen where they are in a control
-// group of the container's.
+// group of the container's, or in one that it has made.
 func TestChain(t *testing.T) {
-	in := testnet.New(t, "procfs")
-	cmd := start(t, in, ownNamespaces, "sh", "-c", `echo 0 > "$0"/cgroup.procs; trap "" CHLD; f() { f & }; f & exec "$@"`,
-		group(t), "setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs", "sleep", "60")
-	sleeps := func() bool {
-		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
-		return string(comm) == "sleep\n"
-	}
-	eventually(t, "its first process holds nothing", sleeps)
-	const looks = 20
-	seen := 0
-	for range looks {
-		if slices.ContainsFunc(processes(t, in), func(p admission.Process) bool { return p.Inside && p.Caps != 0 }) {
-			seen++
-		}
-	}
-	if t.Logf("seen by %d of %d looks", seen, looks); seen < looks/4 { // none or one without the group
-		t.Error("a chain of children is not seen")
+	for name, move := range map[string]string{
+		"in its group": "",
+		"in another":   `mkdir own others; mount -t cgroup2 none "$1"; echo 0 > own/cgroup.procs; moved="echo 0 > others/cgroup.procs"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := testnet.New(t, "procfs")
+			const chain = `trap "" CHLD; f() { f & }; { eval "$moved"; f; } & shift; exec "$@"`
+			cmd := start(t, in, ownNamespaces, "sh", "-c", `cd "$1"; echo 0 > cgroup.procs; shift; exec unshare --cgroup --mount "$@"`, "sh",
+				group(t), "sh", "-c", move+"\n"+chain, "sh", t.TempDir(), "setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs", "sleep", "60")
+			eventually(t, "its first process holds nothing", func() bool {
+				comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
+				return string(comm) == "sleep\n"
+			})
+			const looks = 8
+			seen := 0
+			for range looks {
+				if slices.ContainsFunc(processes(t, in), func(p admission.Process) bool { return p.Inside && p.Caps != 0 }) {
+					seen++
+				}
+			}
+			if t.Logf("seen by %d of %d looks", seen, looks); seen < looks/4 { // none or one without the group
+				t.Error("a chain of children is not seen")
+			}
+		})
 	}
 }
 
@@ -176,7 +184,14 @@ func group(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { eventually(t, "the control group is empty", func() bool { return os.Remove(dir) == nil }) })
+	t.Cleanup(func() {
+		eventually(t, "the control group is empty", func() bool {
+			for _, below := range []string{"own", "others"} {
+				_ = os.Remove(filepath.Join(dir, below))
+			}
+			return os.Remove(dir) == nil
+		})
+	})
 	return dir
 }
 
@@ -188,7 +203,7 @@ func TestThreadsThatEnd(t *testing.T) {
 		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", cmd.Process.Pid))
 		return len(entries) > 1
 	})
-	for range 100 {
+	for range 30 {
 		if found := processes(t, in); len(found) != 1 || found[0].Caps == 0 {
 			t.Fatalf("%+v", found)
 		}
