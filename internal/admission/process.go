@@ -10,6 +10,7 @@ import (
 // Process is a process in a container's network namespace.
 type Process struct {
 	PID    int
+	Thread int    // one of its threads that lives: the first one may have ended
 	Start  uint64 // in clock ticks since boot: tells processes of one number apart
 	Name   string
 	Caps   policy.Caps // all sets together

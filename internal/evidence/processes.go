@@ -43,9 +43,9 @@ type ProcessCollector struct {
 	networks     Observed
 	attestations attest.Directory
 	log          *slog.Logger
-	// mountsOf and interfaces ask of a process.
-	mountsOf   func(pid int) ([]admission.Mount, bool, error)
-	interfaces func(pid int) ([]string, error)
+	// mountsOf and interfaces ask of a thread.
+	mountsOf   func(thread int) ([]admission.Mount, bool, error)
+	interfaces func(thread int) ([]string, error)
 	// told is what evidence was said to be lacking.
 	told *[]report.Finding
 	findings
@@ -195,7 +195,7 @@ func (c *ProcessCollector) judge(e core.Examined, processes []admission.Process,
 		problems = append(problems, suspected...)
 	}
 	if len(processes) > 0 {
-		found, err := c.outletsOf(e, processes[0].PID)
+		found, err := c.outletsOf(e, processes[0].Thread)
 		next.unseen = errors.Join(next.unseen, err)
 		next.outlets[e.Endpoint.ID] = found
 		problems = append(problems, found.problems...)
@@ -264,15 +264,15 @@ func young(p admission.Process) bool {
 }
 
 // outletsOf finds ways out beside the endpoint.
-func (c *ProcessCollector) outletsOf(e core.Examined, pid int) (outlets, error) {
-	names, err := c.interfaces(pid)
+func (c *ProcessCollector) outletsOf(e core.Examined, thread int) (outlets, error) {
+	names, err := c.interfaces(thread)
 	if err != nil {
 		return outlets{}, fmt.Errorf("interfaces of container %s: %w", e.Endpoint.Container, err)
 	}
 	if known, ok := c.outlets[e.Endpoint.ID]; ok && slices.Equal(known.names, names) && time.Since(known.at) < outletsAge {
 		return known, nil
 	}
-	o, err := c.networks.Outlets(procfs.NetNS(pid))
+	o, err := c.networks.Outlets(procfs.NetNS(thread))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return outlets{}, nil // the process has ended; the next look finds another
 	}
@@ -290,7 +290,7 @@ func (c *ProcessCollector) mounted(p admission.Process, next *findings) (problem
 		next.clean[id] = true
 		return nil
 	}
-	mounts, ok, err := c.mountsOf(p.PID)
+	mounts, ok, err := c.mountsOf(p.Thread)
 	if err != nil {
 		next.unseen = errors.Join(next.unseen, fmt.Errorf("mounts of process %d (%s): %w", p.PID, p.Name, err))
 	}

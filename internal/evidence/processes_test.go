@@ -38,7 +38,7 @@ func TestNextLook(t *testing.T) {
 }
 
 // good is a process of a container that conforms.
-var good = admission.Process{PID: 7, Start: 1, Name: "server", Caps: policy.DefaultCaps, Sealed: true}
+var good = admission.Process{PID: 7, Thread: 7, Start: 1, Name: "server", Caps: policy.DefaultCaps, Sealed: true}
 
 func newProcessCollector(t *testing.T, h *host) *ProcessCollector {
 	c := NewProcessCollector(quiet(), attestations(t))
@@ -180,12 +180,12 @@ func TestBegunInside(t *testing.T) {
 // itself off mounts for itself is not.
 func TestNestedMounts(t *testing.T) {
 	nested := good
-	nested.Nested, nested.PID = true, 8
+	nested.Nested, nested.Thread = true, 8
 	for name, processes := range map[string][]admission.Process{"the container": {nested}, "a process": {good, nested}} {
 		h := newHost(t, "server")
 		c := newProcessCollector(t, h)
-		c.mountsOf = func(pid int) ([]admission.Mount, bool, error) {
-			if pid == nested.PID {
+		c.mountsOf = func(thread int) ([]admission.Mount, bool, error) {
+			if thread == nested.Thread {
 				return []admission.Mount{{Source: "/etc"}}, true, nil
 			}
 			return nil, true, nil

@@ -33,7 +33,7 @@ func StrangerIn(path, kind string, network uint64) (found Stranger, ok bool, err
 		if err != nil {
 			continue
 		}
-		dir := filepath.Join(root, entry.Name())
+		dir := living(pid)
 		if link, err := os.Readlink(filepath.Join(dir, "ns", kind)); err != nil || link != wanted {
 			continue
 		}
@@ -43,6 +43,24 @@ func StrangerIn(path, kind string, network uint64) (found Stranger, ok bool, err
 		}
 	}
 	return found, false, nil
+}
+
+// living is the directory of a process, or that of one of its threads where the first one has ended: it is in no
+// namespace any more.
+func living(pid int) string {
+	dir := filepath.Join(root, strconv.Itoa(pid))
+	if _, err := inodeOf(dir, "net"); !ended(err) {
+		return dir
+	}
+	tasks, _ := numbers(filepath.Join(dir, "task"))
+	for _, task := range tasks {
+		if thread := filepath.Join(root, strconv.Itoa(task)); task != pid {
+			if _, err := inodeOf(thread, "net"); err == nil {
+				return thread
+			}
+		}
+	}
+	return dir
 }
 
 // NamespaceOf is the inode of a namespace.

@@ -34,15 +34,15 @@ func Processes(wanted map[uint64]bool) (map[uint64][]admission.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := search{wanted: wanted, hosts: hosts, found: map[uint64][]admission.Process{}, owners: map[owner]bool{}, seen: map[int][]uint64{}}
+	s := search{wanted: wanted, hosts: hosts, found: map[uint64][]admission.Process{}, owners: map[owner]bool{}, seen: map[int]sight{}}
 	for _, pid := range pids {
 		if pid != first {
 			s.process(pid)
 		}
 	}
 	s.chase()
-	for pid, nets := range s.seen {
-		s.lodger(pid, nets)
+	for pid, seen := range s.seen {
+		s.lodger(pid, seen)
 	}
 	return s.found, s.err()
 }
@@ -108,10 +108,15 @@ type search struct {
 	found  map[uint64][]admission.Process
 	// owners tells in which network namespaces the processes of another namespace are.
 	owners map[owner]bool
-	// seen are all processes, with those of the network namespaces that they are in.
-	seen   map[int][]uint64
+	seen   map[int]sight // all processes
 	unseen int
 	cause  error
+}
+
+// sight is what was seen of a process: one of its threads, and those of the network namespaces that it is in.
+type sight struct {
+	thread int
+	nets   []uint64
 }
 
 // owner is a namespace of a container's beside the network's, and that one.
@@ -154,11 +159,12 @@ func (s *search) process(pid int) bool {
 			break
 		}
 	}
-	if !looked.any() {
+	thread, ok := looked.any()
+	if !ok {
 		s.fail(err)
 		return !ended(err)
 	}
-	s.seen[pid] = slices.Collect(maps.Keys(found))
+	s.seen[pid] = sight{thread, slices.Collect(maps.Keys(found))}
 	for inode, p := range found {
 		if now := started(pid); now == p.Start || now == 0 { // else another process has its number
 			s.found[inode] = append(s.found[inode], p)
@@ -170,13 +176,14 @@ func (s *search) process(pid int) bool {
 // threads are those of a process that were listed. One that ended before it was looked at is false.
 type threads map[int]bool
 
-func (t threads) any() bool {
-	for _, looked := range t {
+// any is one of those that were looked at.
+func (t threads) any() (thread int, ok bool) {
+	for thread, looked := range t {
 		if looked {
-			return true
+			return thread, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // threads looks at the threads that were not listed before, and reports whether one ended meanwhile.
@@ -190,7 +197,7 @@ func (s *search) threads(pid int, known threads, found map[uint64]admission.Proc
 		if _, ok := known[task]; ok {
 			continue
 		}
-		inode, p, err := s.threadOf(pid, filepath.Join(dir, strconv.Itoa(task)))
+		inode, p, err := s.threadOf(pid, task)
 		known[task] = !ended(err)
 		missed = missed || ended(err)
 		s.fail(err)
@@ -202,14 +209,15 @@ func (s *search) threads(pid int, known threads, found map[uint64]admission.Proc
 }
 
 // threadOf looks at a thread of a process. Of one in another network namespace it tells that one alone.
-func (s *search) threadOf(pid int, dir string) (inode uint64, p admission.Process, err error) {
+func (s *search) threadOf(pid, task int) (inode uint64, p admission.Process, err error) {
+	dir := filepath.Join(root, strconv.Itoa(pid), "task", strconv.Itoa(task))
 	inode, err = inodeOf(dir, "net")
 	if err != nil || !s.wanted[inode] {
 		return inode, p, err
 	}
 	start, inside := s.origin(pid)
 	p, err = s.thread(dir, inode)
-	p.PID, p.Start, p.Inside = pid, start, inside
+	p.PID, p.Thread, p.Start, p.Inside = pid, task, start, inside
 	return inode, p, err
 }
 
@@ -272,8 +280,9 @@ func join(found map[uint64]admission.Process, inode uint64, p admission.Process)
 
 // lodger finds out whether a process in another network namespace is in a namespace of a container's. One in a user
 // namespace of its own is a part of the container that has shut itself off.
-func (s *search) lodger(pid int, nets []uint64) {
-	own, err := namespacesOf(filepath.Join(root, strconv.Itoa(pid)))
+func (s *search) lodger(pid int, seen sight) {
+	dir := filepath.Join(root, strconv.Itoa(seen.thread))
+	own, err := namespacesOf(dir)
 	if err != nil {
 		s.fail(err)
 		return
@@ -283,14 +292,14 @@ func (s *search) lodger(pid int, nets []uint64) {
 	}
 	shared := map[uint64][]string{}
 	for o := range s.owners {
-		if own[o.kind] == o.inode && !slices.Contains(nets, o.net) {
+		if own[o.kind] == o.inode && !slices.Contains(seen.nets, o.net) {
 			shared[o.net] = append(shared[o.net], o.kind)
 		}
 	}
 	for net, kinds := range shared {
 		slices.Sort(kinds)
-		name, _ := os.ReadFile(filepath.Join(root, strconv.Itoa(pid), "comm"))
-		s.found[net] = append(s.found[net], admission.Process{PID: pid, Start: started(pid), Name: strings.TrimSpace(string(name)), Elsewhere: kinds})
+		name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+		s.found[net] = append(s.found[net], admission.Process{PID: pid, Thread: seen.thread, Start: started(pid), Name: strings.TrimSpace(string(name)), Elsewhere: kinds})
 	}
 }
 

@@ -33,8 +33,15 @@ func init() { runtime.LockOSThread() } // main stays on the first thread
 // churning has it be a process whose threads live for a moment each.
 const churning = "MCPNET_PROCFS_CHURNING"
 
+// headless has it be a process whose first thread has ended.
+const headless = "MCPNET_PROCFS_HEADLESS"
+
 func TestMain(m *testing.M) {
 	switch {
+	case os.Getenv(headless) != "":
+		go func() { runtime.LockOSThread(); select {} }()
+		time.Sleep(50 * time.Millisecond)
+		_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // of the thread
 	case os.Getenv(churning) != "":
 		for {
 			go runtime.LockOSThread() // its thread ends with it
@@ -193,6 +200,41 @@ func group(t *testing.T) string {
 		})
 	})
 	return dir
+}
+
+// TestHeadless: a process whose first thread has ended is seen, and so is what it has mounted, where it is, and in whose
+// namespaces.
+func TestHeadless(t *testing.T) {
+	in, other := testnet.New(t, "procfs"), testnet.New(t, "other")
+	in.Run("ip", "link", "add", "veth7", "type", "veth", "peer", "name", "veth8")
+	server := start(t, in, ownNamespaces, append(hardened, "sleep", "60")...)
+	eventually(t, "the server", func() bool { return len(processes(t, in)) == 1 })
+	cmd := start(t, other, 0, "nsenter", "--target", strconv.Itoa(server.Process.Pid), "--ipc", "--uts", "--no-fork", "env", headless+"=1", os.Args[0])
+	eventually(t, "no first thread", func() bool {
+		_, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
+		return err != nil
+	})
+	found := processes(t, other) // and the server, which is in namespaces of its
+	if len(found) != 2 || found[0].PID != cmd.Process.Pid || found[0].Caps == 0 {
+		t.Fatalf("%+v", found)
+	}
+	if mounts, ok, err := procfs.MountsOf(found[0].Thread); !ok || err != nil || !slices.Contains(mounts, admission.Mount{Source: "/"}) {
+		t.Errorf("its mounts: %v, %v", ok, err)
+	}
+	if lodgers := processes(t, in); len(lodgers) != 2 || !slices.Equal(lodgers[1].Elsewhere, []string{"ipc", "uts"}) {
+		t.Errorf("who is in the server's namespaces: %+v", lodgers)
+	}
+	if names, err := procfs.Interfaces(processes(t, in)[0].Thread); err != nil || !slices.Contains(names, "veth7") {
+		t.Errorf("interfaces: %v, %v", names, err)
+	}
+	network, err := procfs.NamespaceOf(in.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ipc := fmt.Sprintf("/proc/%d/ns/ipc", server.Process.Pid)
+	if stranger, ok, err := procfs.StrangerIn(ipc, "ipc", network); !ok || err != nil || stranger.PID != cmd.Process.Pid {
+		t.Errorf("a stranger: %+v, %v, %v", stranger, ok, err)
+	}
 }
 
 // TestThreadsThatEnd: a process is seen although threads of it end while it is looked at.
