@@ -67,6 +67,7 @@ func TestStacked(t *testing.T) {
 		tt.mount.Mountpoint, tt.mount.Major, tt.mount.Minor = at, 0, 999
 		shown := places{table: []*mountinfo.Info{&tt.mount}}
 		shown.add(admission.Mount{Source: at, ReadOnly: true}, true)
+		shown.follow()
 		if reason, _ := shown.wayOut(); reason != tt.says || shown.hidden != tt.hidden {
 			t.Errorf("%s: %q, hidden %v", name, reason, shown.hidden)
 		}

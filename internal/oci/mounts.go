@@ -72,6 +72,7 @@ func wayOut(m specs.Mount, table []*mountinfo.Info) (reason string, bad bool) {
 	for _, source := range sourcesOf(m) {
 		shown.add(source, slices.Contains(m.Options, "rro"))
 	}
+	shown.follow()
 	if reason, bad := shown.wayOut(); bad {
 		return reason, true
 	}
@@ -94,7 +95,7 @@ func isReadOnly(m specs.Mount) bool {
 }
 
 // wayOutOfRoot tells why a root file system is a way past the container's network: it is a place of the host, and none
-// that an engine made.
+// that an engine made. Its layers are taken by their names: an engine gives dozens, and they are no user's choice.
 func (d *Document) wayOutOfRoot(root *specs.Root, table []*mountinfo.Info) (reason string, bad bool) {
 	if root == nil {
 		return "", false // the runtime refuses it
@@ -108,6 +109,7 @@ func (d *Document) wayOutOfRoot(root *specs.Root, table []*mountinfo.Info) (reas
 	}
 	shown := places{table: table}
 	shown.add(admission.Mount{Source: at, ReadOnly: root.Readonly}, false)
+	shown.names = append(shown.names, shown.layers...)
 	return shown.wayOut()
 }
 
@@ -123,7 +125,8 @@ func sourcesOf(m specs.Mount) (sources []admission.Mount) {
 type places struct {
 	table  []*mountinfo.Info
 	names  []admission.Mount
-	hidden bool // a part has a path that nothing tells
+	layers []admission.Mount // directories that overlays among them show
+	hidden bool              // a part has a path that nothing tells
 }
 
 // wayOut tells why one of the paths is a way past a container's network.
@@ -136,8 +139,17 @@ func (p *places) wayOut() (reason string, bad bool) {
 	return "", false
 }
 
-// add adds the paths of a place: through links, through its own mount and others of the same file system, those of
-// what is mounted below it, and those of an overlay's layers. What is mounted below it is read-only where that is said.
+// follow adds the paths of the layers, and of the layers of those.
+func (p *places) follow() {
+	for len(p.layers) > 0 {
+		layer := p.layers[0]
+		p.layers = p.layers[1:]
+		p.add(layer, layer.ReadOnly)
+	}
+}
+
+// add adds the paths of a place: through links, through its own mount and others of the same file system, and those of
+// what is mounted below it. What is mounted below it is read-only where that is said.
 func (p *places) add(source admission.Mount, below bool) {
 	if slices.Contains(p.names, source) {
 		return
@@ -166,8 +178,7 @@ func (p *places) addPlace(m *mountinfo.Info, place string, readOnly bool) {
 		p.hidden = true
 	}
 	for _, layer := range admission.LayersOf(m.FSType, m.Source, m.VFSOptions) {
-		reads := layer.ReadOnly || readOnly
-		p.add(admission.Mount{Source: filepath.Join(layer.Source, place), ReadOnly: reads}, reads)
+		p.layers = append(p.layers, admission.Mount{Source: filepath.Join(layer.Source, place), ReadOnly: layer.ReadOnly || readOnly})
 	}
 }
 
