@@ -197,28 +197,33 @@ func (s *search) threads(pid int, known threads, found map[uint64]admission.Proc
 		if _, ok := known[task]; ok {
 			continue
 		}
-		inode, p, err := s.threadOf(pid, task)
+		err := s.threadOf(pid, task, found)
 		known[task] = !ended(err)
 		missed = missed || ended(err)
 		s.fail(err)
-		if err == nil && s.wanted[inode] {
-			found[inode] = join(found, inode, p)
-		}
 	}
 	return missed, nil
 }
 
-// threadOf looks at a thread of a process. Of one in another network namespace it tells that one alone.
-func (s *search) threadOf(pid, task int) (inode uint64, p admission.Process, err error) {
+// threadOf looks at a thread of a process, and adds it to what was found of the process in its network namespace.
+func (s *search) threadOf(pid, task int, found map[uint64]admission.Process) error {
 	dir := filepath.Join(root, strconv.Itoa(pid), "task", strconv.Itoa(task))
-	inode, err = inodeOf(dir, "net")
+	inode, err := inodeOf(dir, "net")
 	if err != nil || !s.wanted[inode] {
-		return inode, p, err
+		return err
 	}
-	start, inside := s.origin(pid)
-	p, err = s.thread(dir, inode)
-	p.PID, p.Thread, p.Start, p.Inside = pid, task, start, inside
-	return inode, p, err
+	whole, known := found[inode]
+	if !known {
+		whole.PID, whole.Thread = pid, task
+		whole.Start, whole.Inside = s.origin(pid)
+	}
+	p, err := s.thread(dir, inode)
+	if err != nil {
+		return err
+	}
+	p.PID, p.Thread, p.Start, p.Inside = whole.PID, whole.Thread, whole.Start, whole.Inside
+	found[inode] = join(found, inode, p)
+	return nil
 }
 
 // origin tells when a process began, and whether its parent is in a container: in another pid namespace than the host's
@@ -231,8 +236,8 @@ func (s *search) origin(pid int) (start uint64, inside bool) {
 		}
 		start = startOf(stat)
 		pids, err := inodeOf(filepath.Join(root, strconv.FormatUint(parentOf(stat), 10)), "pid")
-		if err == nil {
-			return start, pids != s.hosts["pid"]
+		if !ended(err) {
+			return start, err == nil && pids != s.hosts["pid"]
 		}
 	}
 	return start, false // each parent ended before it was looked at
@@ -269,7 +274,6 @@ func join(found map[uint64]admission.Process, inode uint64, p admission.Process)
 	before.Caps |= p.Caps
 	before.Sealed = before.Sealed && p.Sealed
 	before.Nested = before.Nested && p.Nested
-	before.Inside = before.Inside || p.Inside
 	for _, kind := range p.Hosts {
 		if !slices.Contains(before.Hosts, kind) {
 			before.Hosts = append(before.Hosts, kind)
