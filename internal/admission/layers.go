@@ -50,8 +50,8 @@ func splitLayers(list string) []string {
 	return dirs
 }
 
-// LayersOf are the directories of the host that a mounted file system shows, by its type, source and options: an overlay
-// its layers, ecryptfs and bindfs another directory. The options are those of a mount table, where the kernel escapes
+// LayersOf are the directories of the host that a mounted file system shows, by its type, source and options: an
+// overlay its layers, ecryptfs and bindfs another directory. The options are those of a mount table, where the kernel escapes
 // what would part them (proc_pid_mountinfo(5), seq_show_option in the kernel).
 func LayersOf(kind, source, options string) []Mount {
 	switch {

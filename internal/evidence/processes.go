@@ -86,7 +86,8 @@ func NewProcessCollector(log *slog.Logger, attestations attest.Directory) *Proce
 }
 
 func newFindings() findings {
-	return findings{excess: map[process]bool{}, clean: map[process]bool{}, since: map[string]time.Time{}, doubted: map[string]time.Time{}, outlets: map[string]outlets{}}
+	return findings{excess: map[process]bool{}, clean: map[process]bool{}, since: map[string]time.Time{},
+		doubted: map[string]time.Time{}, outlets: map[string]outlets{}}
 }
 
 // Run judges endpoints until the context ends.

@@ -45,7 +45,8 @@ func (d *Document) namespaces() (map[string]string, error) {
 	paths := map[string]string{}
 	for _, n := range list {
 		if _, twice := paths[n.Type]; twice {
-			return nil, fmt.Errorf("%s: linux.namespaces names the %s namespace twice, and runtimes differ about which counts: leave one out", d.path, n.Type)
+			return nil, fmt.Errorf("%s: linux.namespaces names the %s namespace twice, and runtimes differ about which counts: "+
+				"leave one out", d.path, n.Type)
 		}
 		paths[n.Type] = n.Path
 	}

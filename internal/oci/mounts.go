@@ -178,7 +178,8 @@ func (p *places) addPlace(m *mountinfo.Info, place string, readOnly bool) {
 		p.hidden = true
 	}
 	for _, layer := range admission.LayersOf(m.FSType, m.Source, m.VFSOptions) {
-		p.layers = append(p.layers, admission.Mount{Source: filepath.Join(layer.Source, place), ReadOnly: layer.ReadOnly || readOnly})
+		layer.Source, layer.ReadOnly = filepath.Join(layer.Source, place), layer.ReadOnly || readOnly
+		p.layers = append(p.layers, layer)
 	}
 }
 

@@ -88,7 +88,9 @@ func apart(process string, others []membership) (m membership, ok bool) {
 
 // holdsAny reports whether one of the others is in a control group or below it.
 func (m membership) holdsAny(others []membership) bool {
-	return slices.ContainsFunc(others, func(o membership) bool { return o.controllers == m.controllers && contains(m.path, o.path) })
+	return slices.ContainsFunc(others, func(o membership) bool {
+		return o.controllers == m.controllers && contains(m.path, o.path)
+	})
 }
 
 // highest is the highest control group that a process has mounted, of which its own is a part: it may be able to move

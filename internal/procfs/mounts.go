@@ -57,14 +57,14 @@ func parseMounts(text string) (out []mount) {
 		if len(fields) < 6 || len(system) < 3 {
 			continue
 		}
-		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]), kind: system[0],
-			source: unescape.Replace(system[1]), flags: fields[5], options: system[len(system)-1]})
+		out = append(out, mount{device: fields[2], root: unescape.Replace(fields[3]), point: unescape.Replace(fields[4]),
+			kind: system[0], source: unescape.Replace(system[1]), flags: fields[5], options: system[len(system)-1]})
 	}
 	return out
 }
 
-// sources are a container's mounts by the paths that they have on the host, layers of overlays included. One whose file system
-// is not mounted there has none, and every container has the hierarchy of control groups.
+// sources are a container's mounts by the paths that they have on the host, layers of overlays included. One whose file
+// system is not mounted there has none, and every container has the hierarchy of control groups.
 func sources(own, hosts []mount) (out []admission.Mount) {
 	for _, m := range own {
 		if strings.HasPrefix(m.kind, "cgroup") {
@@ -72,7 +72,8 @@ func sources(own, hosts []mount) (out []admission.Mount) {
 		}
 		readOnly := slices.Contains(strings.Split(m.flags, ","), "ro")
 		for _, layer := range admission.LayersOf(m.kind, m.source, m.options) {
-			out = append(out, admission.Mount{Source: path.Join(layer.Source, m.root), ReadOnly: layer.ReadOnly || readOnly})
+			layer.Source, layer.ReadOnly = path.Join(layer.Source, m.root), layer.ReadOnly || readOnly
+			out = append(out, layer)
 		}
 		for _, h := range hosts {
 			below, ok := under(m.root, h.root)

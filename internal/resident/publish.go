@@ -90,7 +90,8 @@ func (f *Front) publish(ctx context.Context, n *network, now topology.Network) e
 // holdPorts takes the published ports again when the process begins. Those of endpoints that are gone are forgotten.
 func (f *Front) holdPorts(n *network) {
 	n.unheld = map[topology.Publication]error{}
-	n.Published = slices.DeleteFunc(n.Published, func(p topology.Publication) bool { return n.endpoints[p.Endpoint] == nil })
+	gone := func(p topology.Publication) bool { return n.endpoints[p.Endpoint] == nil }
+	n.Published = slices.DeleteFunc(n.Published, gone)
 	for _, p := range n.Published {
 		if err := f.core.HoldPort(p); err != nil {
 			f.log.Error("published port", "network", n.DisplayName(), "port", p.String(), "error", err)
@@ -128,7 +129,8 @@ func (n *network) unheldFindings() (out []report.Finding) {
 		if err == nil {
 			continue
 		}
-		remedy := "connections from other machines pass; those of this host do not until it can be taken, which is tried every ten seconds"
+		remedy := "connections from other machines pass; those of this host do not until it can be taken, which is tried " +
+			"every ten seconds"
 		if core.IsTaken(err) {
 			remedy = "the gateway is not reached there: end what has the port, and it is served again within ten seconds"
 		}
