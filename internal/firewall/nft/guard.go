@@ -155,7 +155,7 @@ func (f *Firewall) keys(e firewall.GuardElement, index int) (keys [][]byte) {
 	if index != 0 || e.Set.Key[0] != firewall.IfaceIndex || strings.HasPrefix(e.Key[0], unknownIndex) {
 		return [][]byte{key}
 	}
-	elements, err := f.elementsOf(kernelSet(e.Set))
+	elements, err := f.elementsOf(kernelSet(e.Set), f.whole)
 	if err != nil {
 		return nil
 	}

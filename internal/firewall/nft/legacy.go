@@ -64,7 +64,11 @@ func hasPrefix(ids []string, prefix string) bool {
 func (f *Firewall) legacySets(bridge string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	sets, err := whole(f, func() ([]*nftables.Set, error) { return f.conn.GetSets(table(firewall.NetDev)) })
+	var sets []*nftables.Set
+	err := f.whole(func() (err error) {
+		sets, err = f.conn.GetSets(table(firewall.NetDev))
+		return err
+	})
 	if err != nil {
 		return ""
 	}

@@ -44,11 +44,11 @@ func (f *Firewall) Observe(sets []firewall.Set, names map[int]string) (State, er
 		if len(chains) == 0 {
 			continue
 		}
-		if err := f.rules(state, family, ""); err != nil {
+		if err := f.rules(state, family, "", f.whole); err != nil {
 			return State{}, err
 		}
 	}
-	return state, f.readSets(state, sets, names)
+	return state, f.readSets(state, sets, names, f.whole)
 }
 
 func newState() State {
@@ -58,25 +58,28 @@ func newState() State {
 
 // ObserveOnly reads the chains of a rule set and the elements that the policy gives its sets, and nothing that grows
 // with endpoints. A chain without rules counts as missing.
-func (f *Firewall) ObserveOnly(r firewall.Ruleset) (State, error) {
+func (f *Firewall) ObserveOnly(r firewall.Ruleset) (state State, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	state := newState()
-	for _, c := range r.Chains {
-		if err := f.rules(state, c.Family, c.Name); err != nil {
-			return State{}, err
-		}
-	}
 	policy := slices.DeleteFunc(slices.Clone(r.Sets), func(s firewall.Set) bool { return s.Filled })
-	return state, f.readSets(state, policy, nil)
+	err = f.together(func(each listing) error {
+		state = newState()
+		for _, c := range r.Chains {
+			if err := f.rules(state, c.Family, c.Name, each); err != nil {
+				return err
+			}
+		}
+		return f.readSets(state, policy, nil, each)
+	})
+	return state, err
 }
 
-func (f *Firewall) readSets(state State, sets []firewall.Set, names map[int]string) error {
+func (f *Firewall) readSets(state State, sets []firewall.Set, names map[int]string, each listing) error {
 	for _, s := range sets {
 		if s.Dynamic {
 			continue
 		}
-		elements, err := f.elementsOf(kernelSet(s))
+		elements, err := f.elementsOf(kernelSet(s), each)
 		if err != nil {
 			return err
 		}
@@ -102,7 +105,7 @@ func (f *Firewall) MissingElements(g Guard) (missing []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		have, err := f.elementsOf(kernelSet(e.Set))
+		have, err := f.elementsOf(kernelSet(e.Set), f.whole)
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +122,7 @@ var hostSet = firewall.Set{Family: firewall.Inet, Name: firewall.SetHost, Key: [
 func (f *Firewall) HostAddrs() (addrs []netip.Addr, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	elements, err := f.elementsOf(kernelSet(hostSet))
+	elements, err := f.elementsOf(kernelSet(hostSet), f.whole)
 	for _, e := range elements {
 		if a, ok := netip.AddrFromSlice(e.Key); ok {
 			addrs = append(addrs, a)
@@ -145,8 +148,10 @@ func (f *Firewall) SetHostAddrs(addrs []netip.Addr) error {
 }
 
 func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
-	listed, err := whole(f, func() ([]*nftables.Chain, error) {
-		return f.conn.ListChainsOfTableFamily(table(family).Family)
+	var listed []*nftables.Chain
+	err := f.whole(func() (err error) {
+		listed, err = f.conn.ListChainsOfTableFamily(table(family).Family)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list chains of %s: %w", family, err)
@@ -161,8 +166,12 @@ func (f *Firewall) chains(family firewall.Family) (map[string][]string, error) {
 }
 
 // rules reads the rules of one chain, or with chain "" all of a table in one dump, which the library does not know.
-func (f *Firewall) rules(state State, family firewall.Family, chain string) error {
-	messages, err := whole(f, func() ([]netlink.Message, error) { return f.dumped(unix.NFT_MSG_GETRULE, family, chain) })
+func (f *Firewall) rules(state State, family firewall.Family, chain string, each listing) error {
+	var messages []netlink.Message
+	err := each(func() (err error) {
+		messages, err = f.dumped(unix.NFT_MSG_GETRULE, family, chain)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("list rules of %s: %w", family, err)
 	}
@@ -288,8 +297,11 @@ func decodeCounterData(d *netlink.AttributeDecoder, counter *topology.Traffic) e
 }
 
 // elementsOf lists a set. One that is missing is empty; the library passes on what the kernel said as text only.
-func (f *Firewall) elementsOf(s *nftables.Set) ([]nftables.SetElement, error) {
-	elements, err := whole(f, func() ([]nftables.SetElement, error) { return f.conn.GetSetElements(s) })
+func (f *Firewall) elementsOf(s *nftables.Set, each listing) (elements []nftables.SetElement, err error) {
+	err = each(func() (err error) {
+		elements, err = f.conn.GetSetElements(s)
+		return err
+	})
 	if err != nil && !strings.HasSuffix(err.Error(), unix.ENOENT.Error()) {
 		return nil, fmt.Errorf("list set %s: %w", s.Name, err)
 	}
