@@ -60,7 +60,6 @@ func TestHostMounts(t *testing.T) {
 		{map[string]string{"type": "ext4", "device": "dev/sda1"}, []string{"/dev/sda1"}},
 		{map[string]string{"type": "proc", "device": "proc"}, []string{"/proc", "/proc"}},
 		{map[string]string{"type": "overlay", "device": "overlay", "o": "ro,lowerdir=/etc:root"}, []string{"/overlay", "/etc", "/root"}},
-		{map[string]string{"type": "overlay", "device": "overlay", "o": "lowerdir=/a,upperdir=/b,workdir=/c"}, []string{"/overlay", "/a", "/b", "/c"}},
 		{map[string]string{"type": "nfs", "o": "addr=192.0.2.1", "device": ":/data"}, nil},
 		{map[string]string{"type": "cifs", "o": "addr=192.0.2.1", "device": "//run/docker"}, nil},
 		{map[string]string{"type": "tmpfs", "device": "tmpfs"}, nil},
@@ -74,6 +73,17 @@ func TestHostMounts(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%v: %s", c.options, diff)
 		}
+	}
+}
+
+// TestOverlayIsWritten: the upper and the work directory of an overlay are written to, however it is mounted.
+func TestOverlayIsWritten(t *testing.T) {
+	written := map[string]bool{}
+	for _, m := range hostMounts(map[string]string{"type": "overlay", "device": "overlay", "o": "lowerdir=/a,upperdir=/b,workdir=/c"}, true) {
+		written[m.Source] = !m.ReadOnly
+	}
+	if diff := cmp.Diff(map[string]bool{"/overlay": false, "/a": false, "/b": true, "/c": true}, written); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -27,6 +27,8 @@ type Document struct {
 	path   string
 	bundle string // the directory that a relative root file system is in
 	root   object
+	// platform is the member linux as linux has read it, which half of the questions are about.
+	platform object
 }
 
 // Parse reads a bundle's document. The path is for messages, and for Write.

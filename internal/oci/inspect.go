@@ -25,12 +25,23 @@ func kernelName(kind string) string {
 // namespace is an entry of linux.namespaces.
 type namespace struct{ Type, Path string }
 
+// linux gives the member of that name, or nil where there is none.
 func (d *Document) linux() (object, error) {
+	if d.platform != nil {
+		return d.platform, nil
+	}
 	linux, err := d.root.child("linux")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.path, err)
 	}
+	d.platform = linux
 	return linux, nil
+}
+
+// putLinux sets it.
+func (d *Document) putLinux(linux object) error {
+	d.platform = linux
+	return d.root.put("linux", linux)
 }
 
 func (d *Document) namespaces() (map[string]string, error) {

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,8 +21,9 @@ var kernelTypes = []string{"devtmpfs", "debugfs", "tracefs", "securityfs", "conf
 // reach tells what of the host a bundle's container would have beside its network: places among its mounts, devices,
 // and files by which root reaches the kernel.
 func (d *Document) reach() (problems []string, err error) {
-	var spec specs.Spec
-	for name, into := range map[string]any{"root": &spec.Root, "mounts": &spec.Mounts, "linux": &spec.Linux} {
+	var root *specs.Root
+	var mounts []specs.Mount
+	for name, into := range map[string]any{"root": &root, "mounts": &mounts} {
 		if err := d.root.get(name, into); err != nil {
 			return nil, fmt.Errorf("%s: %w", d.path, err)
 		}
@@ -30,26 +32,42 @@ func (d *Document) reach() (problems []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("the host's mounts: %w", err)
 	}
-	if reason, bad := d.wayOutOfRoot(spec.Root, table); bad {
-		problems = append(problems, fmt.Sprintf("has the root file system %q: %s", spec.Root.Path, reason))
+	if reason, bad := d.wayOutOfRoot(root, table); bad {
+		problems = append(problems, fmt.Sprintf("has the root file system %q: %s", root.Path, reason))
 	}
-	for _, m := range spec.Mounts {
+	for _, m := range mounts {
 		if reason, bad := wayOut(m, table); bad {
 			problems = append(problems, fmt.Sprintf("mounts %q at %q: %s", m.Source, m.Destination, reason))
 		}
 	}
-	if spec.Linux == nil {
-		return problems, nil
+	more, err := d.reachKernel()
+	return append(problems, more...), err
+}
+
+// reachKernel is what reach tells of devices and of files by which root reaches the kernel. It reads the members that it
+// is about: the seccomp profile is most of the document.
+func (d *Document) reachKernel() (problems []string, err error) {
+	linux, err := d.linux()
+	if err != nil || linux == nil {
+		return nil, err
 	}
-	for _, dev := range spec.Linux.Devices {
+	var devices []specs.LinuxDevice
+	var resources struct {
+		Devices []specs.LinuxDeviceCgroup `json:"devices"`
+	}
+	var masked, readonly []string
+	err = errors.Join(linux.get("devices", &devices), linux.get("resources", &resources),
+		linux.get("maskedPaths", &masked), linux.get("readonlyPaths", &readonly))
+	if err != nil {
+		return nil, fmt.Errorf("%s: linux: %w", d.path, err)
+	}
+	for _, dev := range devices {
 		if reason, bad := wayOutOfDevice(dev); bad {
 			problems = append(problems, fmt.Sprintf("has the device %q: %s", dev.Path, reason))
 		}
 	}
-	if spec.Linux.Resources != nil {
-		problems = append(problems, wideRules(spec.Linux.Resources.Devices)...)
-	}
-	if missing := admission.Unmasked(spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths); len(missing) > 0 {
+	problems = append(problems, wideRules(resources.Devices)...)
+	if missing := admission.Unmasked(masked, readonly); len(missing) > 0 {
 		problems = append(problems, "has an open "+strings.Join(missing, ", ")+", by which root reaches the host's kernel")
 	}
 	return problems, nil

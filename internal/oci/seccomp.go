@@ -57,7 +57,7 @@ func (d *Document) confineSockets() error {
 	if err != nil {
 		return fmt.Errorf("linux: seccomp: %w", err)
 	}
-	return d.root.put("linux", linux)
+	return d.putLinux(linux)
 }
 
 // architectures are those whose programs run beside the machine's own. A filter kills what is of none that it names.
