@@ -11,6 +11,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -153,8 +154,20 @@ func checkUnknown(d *jsontext.Decoder, name string, known map[string]reflect.Typ
 	return nil
 }
 
+// shapes remembers the members of types: a document has many values of one.
+var shapes sync.Map
+
 // members are the names that encoding/json reads into a struct, with the types of their values.
 func members(t reflect.Type) map[string]reflect.Type {
+	if have, ok := shapes.Load(t); ok {
+		return have.(map[string]reflect.Type)
+	}
+	have := membersOf(t)
+	shapes.Store(t, have)
+	return have
+}
+
+func membersOf(t reflect.Type) map[string]reflect.Type {
 	out := map[string]reflect.Type{}
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
