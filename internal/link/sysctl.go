@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/mcpnet/mcpnet/internal/ns"
 )
 
@@ -55,14 +57,14 @@ func (l *Links) Prepared(links ...Link) (holds bool, err error) {
 	}
 	err = l.ns.Do(func() error {
 		for _, s := range networkSettings {
-			now, err := os.ReadFile(filepath.Join(sysctlRoots[0], s.key))
+			now, err := readSetting(s.key)
 			if errors.Is(err, os.ErrNotExist) {
 				continue // a kernel without IPv6
 			}
 			if err != nil {
-				return fmt.Errorf("network namespace: %w", err)
+				return fmt.Errorf("network namespace: %s: %w", strings.ReplaceAll(s.key, "/", "."), err)
 			}
-			if strings.TrimSpace(string(now)) != s.value {
+			if now != s.value {
 				return nil
 			}
 		}
@@ -90,14 +92,30 @@ func writeSetting(key, value string) error {
 	return failed
 }
 
+// readSetting reads one. Every attachment reads a dozen, so that they are not files of package os, which would first ask
+// of each whether it can be waited for.
+func readSetting(key string) (string, error) {
+	fd, err := unix.Open(filepath.Join(sysctlRoots[0], key), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var text [64]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(text[:n])), nil
+}
+
 // ipForward is the host's setting that lets packets pass between its interfaces, below /proc/sys.
 const ipForward = "net/ipv4/ip_forward"
 
 // Forwards reports whether the namespace forwards IPv4 packets.
 func (l *Links) Forwards() (forwards bool, err error) {
 	err = l.ns.Do(func() error {
-		now, err := os.ReadFile(filepath.Join(sysctlRoots[0], ipForward))
-		forwards = strings.TrimSpace(string(now)) == "1"
+		now, err := readSetting(ipForward)
+		forwards = now == "1"
 		return err
 	})
 	return forwards, err
