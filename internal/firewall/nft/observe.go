@@ -22,7 +22,7 @@ import (
 type State struct {
 	// Chains gives the rule ids of each chain in order, by family and name. A rule that is not ours has the id "".
 	Chains map[firewall.Family]map[string][]string
-	// Counters gives the counters of rules by id, summed over chains.
+	// Counters gives the counters of rules by id, summed over chains. ObserveOnly leaves them out.
 	Counters map[string]topology.Traffic
 	// Elements gives what each set and map holds, those that rules fill left out: the data of each key, in the form of
 	// [firewall.Element] with " . " between the parts of a key.
@@ -64,6 +64,7 @@ func (f *Firewall) ObserveOnly(r firewall.Ruleset) (state State, err error) {
 	policy := slices.DeleteFunc(slices.Clone(r.Sets), func(s firewall.Set) bool { return s.Filled })
 	err = f.together(func(each listing) error {
 		state = newState()
+		state.Counters = nil
 		for _, c := range r.Chains {
 			if err := f.rules(state, c.Family, c.Name, each); err != nil {
 				return err
@@ -176,16 +177,34 @@ func (f *Firewall) rules(state State, family firewall.Family, chain string, each
 		return fmt.Errorf("list rules of %s: %w", family, err)
 	}
 	for _, m := range messages {
-		chain, id, counter, err := decodeRule(m.Data)
+		chain, id, expressions, err := decodeRule(m.Data)
+		if err == nil {
+			state.Chains[family][chain] = append(state.Chains[family][chain], id)
+			err = state.count(id, expressions)
+		}
 		if err != nil {
 			return fmt.Errorf("decode rule of %s: %w", family, err)
 		}
-		state.Chains[family][chain] = append(state.Chains[family][chain], id)
-		if counter != (topology.Traffic{}) {
-			sum := state.Counters[id]
-			state.Counters[id] = topology.Traffic{Packets: sum.Packets + counter.Packets, Bytes: sum.Bytes + counter.Bytes}
-		}
 	}
+	return nil
+}
+
+// count adds the counter that is among a rule's expressions, where counters are wanted.
+func (s State) count(id string, expressions []byte) error {
+	if s.Counters == nil || expressions == nil {
+		return nil
+	}
+	list, err := netlink.NewAttributeDecoder(expressions)
+	if err != nil {
+		return err
+	}
+	list.ByteOrder = binary.BigEndian
+	var counter topology.Traffic
+	if err := errors.Join(decodeCounter(list, &counter), list.Err()); err != nil || counter == (topology.Traffic{}) {
+		return err
+	}
+	sum := s.Counters[id]
+	s.Counters[id] = topology.Traffic{Packets: sum.Packets + counter.Packets, Bytes: sum.Bytes + counter.Bytes}
 	return nil
 }
 
@@ -218,13 +237,17 @@ func (f *Firewall) dumped(kind uint16, family firewall.Family, chain string) ([]
 	return messages, nil
 }
 
+// largestPart is the most that the kernel puts into a part of a list (netlink_dump). With room for it nobody has to ask
+// how large the next part is.
+const largestPart = 32 << 10
+
 // openDump gives the socket for dumps. A process for each attachment makes a dozen dumps: a socket for each would be
 // felt.
 func (f *Firewall) openDump() (*netlink.Conn, error) {
 	if f.dump != nil {
 		return f.dump, nil
 	}
-	config := &netlink.Config{}
+	config := &netlink.Config{MessageBufferSize: largestPart}
 	if fd, ok := f.ns.Socket(); ok {
 		config.NetNS = fd
 	}
@@ -245,10 +268,10 @@ func (f *Firewall) closeDump() error {
 	return conn.Close()
 }
 
-func decodeRule(data []byte) (chain, id string, counter topology.Traffic, err error) {
+func decodeRule(data []byte) (chain, id string, expressions []byte, err error) {
 	ad, err := netlink.NewAttributeDecoder(data[nfgenHeader:])
 	if err != nil {
-		return "", "", topology.Traffic{}, err
+		return "", "", nil, err
 	}
 	ad.ByteOrder = binary.BigEndian
 	for ad.Next() {
@@ -259,10 +282,10 @@ func decodeRule(data []byte) (chain, id string, counter topology.Traffic, err er
 			comment, _ := userdata.GetString(ad.Bytes(), userdata.TypeComment)
 			id = strings.TrimRight(comment, "\x00")
 		case unix.NFTA_RULE_EXPRESSIONS:
-			ad.Nested(func(list *netlink.AttributeDecoder) error { return decodeCounter(list, &counter) })
+			expressions = ad.Bytes()
 		}
 	}
-	return chain, id, counter, ad.Err()
+	return chain, id, expressions, ad.Err()
 }
 
 // decodeCounter looks for a counter among a rule's expressions.
