@@ -153,7 +153,7 @@ func (l *Links) List() ([]Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	addrs, err := l.addrs()
+	addrs, err := l.Addrs()
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +163,8 @@ func (l *Links) List() ([]Link, error) {
 	return out, nil
 }
 
-// addrs gives the IPv4 addresses of all links, by index. Wires have none, so that they are few.
-func (l *Links) addrs() (map[int][]netip.Prefix, error) {
+// Addrs gives the IPv4 addresses of all links, by index. Wires have none, so that they are few.
+func (l *Links) Addrs() (map[int][]netip.Prefix, error) {
 	listed, err := l.addrsOf(nil)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)

@@ -92,7 +92,7 @@ func writeSetting(key, value string) error {
 	return failed
 }
 
-// readSetting reads one. Every attachment reads a dozen, so that they are not files of package os, which would first ask
+// readSetting reads one. Every attachment reads a dozen, so that they are no files of package os, which would first ask
 // of each whether it can be waited for.
 func readSetting(key string) (string, error) {
 	fd, err := unix.Open(filepath.Join(sysctlRoots[0], key), unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -44,8 +44,8 @@ func (d *Document) reach() (problems []string, err error) {
 	return append(problems, more...), err
 }
 
-// reachKernel is what reach tells of devices and of files by which root reaches the kernel. It reads the members that it
-// is about: the seccomp profile is most of the document.
+// reachKernel is what reach tells of devices, and of files by which root reaches the kernel. It reads only the members
+// that it is about: the seccomp profile is most of the document.
 func (d *Document) reachKernel() (problems []string, err error) {
 	linux, err := d.linux()
 	if err != nil || linux == nil {

@@ -34,18 +34,20 @@ func (s *Space) Observe(rules firewall.Ruleset) (o plan.Observed, counters map[s
 // ObserveSkeleton reads what a network's endpoints have in common, and nothing that grows with them.
 func (s *Space) ObserveSkeleton(n topology.Network, rules firewall.Ruleset) (o plan.Observed, err error) {
 	o.Exists, o.Links = true, map[string]plan.Link{}
+	addrs, err := s.Links.Addrs()
+	if err != nil {
+		return o, err
+	}
 	var links []link.Link
 	for _, name := range []string{n.Bridge, topology.Router, topology.RouterPort} {
 		found, err := s.Links.Find(name)
 		if errors.Is(err, link.ErrNotFound) {
 			continue
 		}
-		if err == nil {
-			found.Addrs, err = s.Links.AddrsOf(name)
-		}
 		if err != nil {
 			return o, err
 		}
+		found.Addrs = addrs[found.Index]
 		links = append(links, found)
 		if o.Links[name], err = s.describe(found); err != nil {
 			return o, err
