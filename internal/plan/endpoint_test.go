@@ -60,6 +60,25 @@ func TestAttach(t *testing.T) {
 	golden.Check(t, *update, "attach.txt", b.String())
 }
 
+// TestPeerRoutes: a gateway has a default route where it has egress, and no route where it has none.
+func TestPeerRoutes(t *testing.T) {
+	on, off := desired(t, nil), desired(t, map[string]string{policy.KeyEgress: "off"})
+	routes := func(n plan.Network, i int) []topology.Route {
+		return plan.Peer(n.Network, plan.Attachment{Endpoint: n.Endpoints[i].Endpoint}).Routes
+	}
+	if got := routes(on, gateway); len(got) != 1 || got[0].Dst.Bits() != 0 || got[0].Via != on.BridgeAddr {
+		t.Errorf("with egress: %v", got)
+	}
+	if got := routes(off, gateway); len(got) > 0 {
+		t.Errorf("without egress: %v", got)
+	}
+	for _, r := range append(routes(on, serverA), routes(off, serverA)...) {
+		if !slices.Contains(on.Policy.GatewayAddrs(), r.Dst.Addr()) || !r.Dst.IsSingleIP() {
+			t.Errorf("a server has a route to %s", r.Dst)
+		}
+	}
+}
+
 // TestAttachOrder: the wire comes up last. Before, its guard stands, the container has its addresses, and a gateway is
 // a port.
 func TestAttachOrder(t *testing.T) {
