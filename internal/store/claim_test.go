@@ -29,6 +29,28 @@ func TestClaim(t *testing.T) {
 	claim("b", "")
 }
 
+// TestRelease: every address that an endpoint holds is free, and no other's.
+func TestRelease(t *testing.T) {
+	s := open(t, t.TempDir())
+	check(t, s.PutNetwork(network("n")))
+	check(t, s.Release("n", "a")) // before there is any
+	holders := map[netip.Addr]string{address: "a", address.Next(): "a", address.Next().Next(): "b"}
+	for a, id := range holders {
+		_, err := s.Claim("n", a, id)
+		check(t, err)
+	}
+	check(t, s.Release("n", "a"))
+	for a, id := range holders {
+		want := ""
+		if id == "b" {
+			want = "b"
+		}
+		if holder, err := s.Claim("n", a, "c"); err != nil || holder != want {
+			t.Errorf("%s: held by %q, %v, want %q", a, holder, err, want)
+		}
+	}
+}
+
 // TestClaimRace: many find an address with an endpoint that is gone, give it back and take it. One gets it.
 func TestClaimRace(t *testing.T) {
 	s := open(t, t.TempDir())
