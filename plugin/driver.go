@@ -153,6 +153,9 @@ func (d *driver) Join(r *network.JoinRequest) (*network.JoinResponse, error) {
 		if a.Gateway.IsValid() {
 			response.Gateway = a.Gateway.String()
 		}
+		for _, r := range a.Routes {
+			response.StaticRoutes = append(response.StaticRoutes, &network.StaticRoute{Destination: r.Dst.String(), NextHop: r.Via.String()})
+		}
 		return nil
 	})
 	if err == nil {

@@ -150,6 +150,9 @@ func (c *Core) endpointStatus(n topology.Network, e plan.Endpoint, o plan.Observ
 	case wire.Up:
 		s.State = report.StateUp
 	}
+	if e.Allow != nil {
+		s.Allow = e.Allow.String()
+	}
 	if n.Examined(e.Endpoint) {
 		s.Admission = report.Admission{State: string(e.Admission.State), By: e.Admission.By, Reason: e.Admission.Reason, WayOut: e.Admission.WayOut}
 		s.Quarantined = n.Held(e.Endpoint)

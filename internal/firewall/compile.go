@@ -24,12 +24,6 @@ const (
 	askedSize    = 65536
 )
 
-// metadata are the prefixes of cloud metadata services and the like, which no egress policy opens (P7).
-var metadata = []netip.Prefix{
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"),
-	netip.MustParsePrefix("100.100.100.200/32"), netip.MustParsePrefix("192.0.0.192/32"),
-}
-
 // Features are what the machine offers beyond the minimum.
 type Features struct {
 	// DevicePrefix is an ingress chain for all devices whose names begin alike, also for those that are made later
@@ -117,7 +111,7 @@ func CompileNetwork(n topology.Network, f Features) Ruleset {
 	if f.DevicePrefix {
 		chains = append(chains, c.ingress(chainIngress, topology.WirePrefix+"*"))
 	}
-	return Ruleset{Features: f, Sets: c.sets(), Chains: append(chains, c.routed()...)}
+	return Ruleset{Features: f, Sets: append(c.sets(), c.allowSets()...), Chains: append(chains, c.routed()...)}
 }
 
 // Keys of sets: who speaks; the same of an IPv4 frame; whom a frame of a permitted port is for.
@@ -290,7 +284,16 @@ func (c compiler) servers() []Rule {
 	}
 	closed := c.refuse("closed-port")
 	closed.Match = append(closed.Match, in(setGatewayIP, IPDst))
-	return append(rules, closed, c.refuse("no-neighbour"), c.deny("no-ipv4"))
+	return append(append(rules, closed), append(c.serverToRouter(), c.refuse("no-neighbour"), c.deny("no-ipv4"))...)
+}
+
+// serverToRouter hands what a server sends beyond the network to the router.
+func (c compiler) serverToRouter() []Rule {
+	if !c.hasAllow() {
+		return nil
+	}
+	return []Rule{{ID: c.id("server-to-router"), Match: all(plainIP, []Match{is(EtherDst, c.network.RouterMAC().String())}),
+		Verdict: c.toRouter(topology.MarkServer)}}
 }
 
 // permit forwards by a map. To be logged, a frame has to be known as permitted before.

@@ -33,7 +33,7 @@ func (c compiler) elements(e topology.Endpoint) []GuardElement {
 	case c.network.Waits(e):
 		return append(known, c.own(setAntiSpoofHeld, e), Port(e).member(setHeld))
 	}
-	return append(known, c.own(setAntiSpoof, e), ownFrames(setServers, e), Port(e).in(mapWire))
+	return append(append(known, c.own(setAntiSpoof, e), ownFrames(setServers, e), Port(e).in(mapWire)), c.allowElements(e)...)
 }
 
 // gatewayTuples are the ports of a gateway that servers may reach, as next hops and as what it answers from.

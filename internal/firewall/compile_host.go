@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
 
@@ -24,14 +25,36 @@ func CompileHost(n topology.Network) Ruleset {
 			c.publishedIn(to), []Rule{
 				{ID: c.id("uplink-closed-tcp"), Match: []Match{to, is(IPProto, "tcp")}, Verdict: ResetTCP, Count: true, Log: c.denyLog()},
 				{ID: c.id("uplink-closed"), Match: []Match{to}, Verdict: Reject, Count: true, Log: c.denyLog()}})},
-		{Family: Inet, Name: "input." + uplink, Hook: HookInput, Policy: Accept, Rules: []Rule{
-			{ID: c.id("host-answered"), Match: []Match{from, is(CTState, "established", "related")}, Verdict: Accept},
-			{ID: c.id("host-refused-tcp"), Match: []Match{from, is(IPProto, "tcp")}, Verdict: ResetTCP, Count: true, Log: c.denyLog()},
-			{ID: c.id("host-refused"), Match: []Match{from}, Verdict: Reject, Count: true, Log: c.denyLog()}}},
+		{Family: Inet, Name: "input." + uplink, Hook: HookInput, Policy: Accept, Rules: slices.Concat([]Rule{
+			{ID: c.id("host-answered"), Match: []Match{from, is(CTState, "established", "related")}, Verdict: Accept}},
+			c.allowedIn(from), []Rule{
+				{ID: c.id("host-refused-tcp"), Match: []Match{from, is(IPProto, "tcp")}, Verdict: ResetTCP, Count: true, Log: c.denyLog()},
+				{ID: c.id("host-refused"), Match: []Match{from}, Verdict: Reject, Count: true, Log: c.denyLog()}})},
 		{Family: Inet, Name: "postrouting." + uplink, Hook: HookPostrouting, Policy: Accept, Rules: []Rule{
-			{ID: c.id("egress-nat"), Match: []Match{is(IPSrc, addrStrings(n.Policy.GatewayAddrs())...), IsNot{OutIface, uplink}}, Verdict: Masquerade}}},
+			{ID: c.id("egress-nat"), Match: []Match{is(IPSrc, c.sources()...), IsNot{OutIface, uplink}}, Verdict: Masquerade}}},
 		{Family: Inet, Name: "dstnat." + uplink, Hook: HookDstNAT, Policy: Accept, Rules: c.publish()},
 	}}
+}
+
+// sources are the addresses of those who open connections beyond the network.
+func (c compiler) sources() []string {
+	if c.hasAllow() {
+		return []string{c.network.Subnet.String()}
+	}
+	return addrStrings(c.policy.GatewayAddrs())
+}
+
+// allowedIn lets servers reach a service of the host at an address of its that the list writes out.
+func (c compiler) allowedIn(from Match) (rules []Rule) {
+	for _, t := range c.policy.Allow.Written() {
+		port, field := strconv.Itoa(int(t.Port.Number)), TCPDst
+		if t.Port.Protocol == policy.UDP {
+			field = UDPDst
+		}
+		rules = append(rules, Rule{ID: c.id("host-allowed-" + t.String()), Verdict: Accept,
+			Match: []Match{from, is(IPDst, t.Prefix.Addr().String()), is(IPProto, string(t.Port.Protocol)), is(field, port)}})
+	}
+	return rules
 }
 
 // publish sends what asks the host for a published port to the gateway. What comes from the uplink itself never does:

@@ -13,7 +13,7 @@ import (
 // routed are the chains of the namespace's IP stack. Whatever ingress hands to the router is refused there, or
 // filtered and let out over the uplink.
 func (c compiler) routed() []Chain {
-	return []Chain{
+	return append([]Chain{
 		{Family: Inet, Name: chainRouterIn, Hook: HookPrerouting, Policy: Accept, Rules: c.routerIn()},
 		{Family: Inet, Name: chainRefuse, Rules: []Rule{
 			{ID: c.id("refuse-tcp"), Match: []Match{is(IPProto, "tcp")}, Do: permit, Verdict: ResetTCP},
@@ -22,7 +22,7 @@ func (c compiler) routed() []Chain {
 		{Family: Inet, Name: chainInput, Hook: HookInput, Policy: Drop, Rules: []Rule{
 			{ID: c.id("uplink-no-input"), Match: []Match{fromUplink}, Verdict: Goto{chainRefuse}, Count: true},
 			{ID: c.id("no-input"), Verdict: Drop, Count: true}}},
-	}
+	}, c.allow()...)
 }
 
 var (
@@ -37,14 +37,21 @@ func (c compiler) routerIn() []Rule {
 	marked := func(mark int, more ...Match) []Match {
 		return append([]Match{fromRouter, is(Mark, strconv.Itoa(mark))}, more...)
 	}
-	return []Rule{
+	neighbour := func(who string, mark int) Rule {
+		return Rule{ID: c.id(who + "-no-neighbour"), Match: marked(mark, is(IPDst, c.network.Subnet.String())), Count: true, Log: c.denyLog(),
+			Verdict: Goto{chainRefuse}}
+	}
+	rules := []Rule{
 		// In the name of an endpoint nobody speaks from outside, and gets no answer, which would go to that endpoint.
 		{ID: c.id("uplink-spoofed"), Match: []Match{fromUplink, is(IPSrc, c.network.Subnet.String())}, Verdict: Drop, Count: true},
 		{ID: c.id("denied"), Match: marked(topology.MarkDenied), Verdict: Goto{chainRefuse}},
-		{ID: c.id("gateway-no-neighbour"), Match: marked(topology.MarkEgress, is(IPDst, c.network.Subnet.String())), Count: true, Log: c.denyLog(), Verdict: Goto{chainRefuse}},
-		{ID: c.id("egress"), Match: marked(topology.MarkEgress), Do: permit, Verdict: Accept},
-		{ID: c.id("unmarked"), Match: []Match{fromRouter}, Verdict: Drop, Count: true},
+		neighbour("gateway", topology.MarkEgress),
+		{ID: c.id("egress"), Match: marked(topology.MarkEgress), Do: permit, Verdict: Accept}}
+	if c.hasAllow() {
+		rules = append(rules, neighbour("server", topology.MarkServer),
+			Rule{ID: c.id("server-egress"), Match: marked(topology.MarkServer), Do: permit, Verdict: Accept})
 	}
+	return append(rules, Rule{ID: c.id("unmarked"), Match: []Match{fromRouter}, Verdict: Drop, Count: true})
 }
 
 // forwarding filters what a gateway sends beyond the network, and what comes from there. Only the host itself opens
@@ -60,8 +67,8 @@ func (c compiler) forwarding() []Rule {
 		{ID: c.id("answer-opens"), Match: away(is(CTDir, "reply"), is(IPProto, "tcp"), Opening), Verdict: Goto{chainRefuse}, Count: true,
 			Log: c.denyLog()},
 		{ID: c.id("host-answer"), Match: away(is(CTDir, "reply"), is(CTState, "established", "related")), Verdict: Accept}}
-	rules = append(rules, c.egress(away)...)
-	return append(rules,
+	rules = slices.Concat(rules, c.toAllow(away), c.egress(away))
+	return append(append(rules, c.allowAnswer(back)...),
 		Rule{ID: c.id("egress-refused"), Match: []Match{fromRouter}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()},
 		Rule{ID: c.id("egress-answer"), Match: back(in(setAttached, IPDst), is(CTState, "established", "related")), Do: permit, Verdict: Accept},
 		Rule{ID: c.id("published"), Match: back(is(IPProto, "tcp"), in(setAttached, IPDst), in(setPublished, IPDst, TCPDst)), Do: permit, Verdict: Accept},
@@ -77,7 +84,7 @@ func (c compiler) egress(away func(...Match) []Match) []Rule {
 	}
 	to, ports := c.policy.EgressTo, c.policy.Egress.Ports
 	rules := c.acceptWithin("egress-written", ports, away, writtenOut(to.Prefixes))
-	rules = append(rules, refuse("egress-metadata", within(metadata)), refuse("egress-host", in(SetHost, IPDst)))
+	rules = append(rules, refuse("egress-metadata", within(policy.Metadata)), refuse("egress-host", in(SetHost, IPDst)))
 	if c.policy.Egress.DNS {
 		rules = append(rules, c.accept("egress-dns", dnsPorts, away)...)
 	}
@@ -107,7 +114,7 @@ func within(prefixes []netip.Prefix) Match {
 // writtenOut gives those that are a single address of a metadata service: an entry opens it only so (P7).
 func writtenOut(prefixes []netip.Prefix) (out []netip.Prefix) {
 	for _, p := range prefixes {
-		if p.IsSingleIP() && slices.ContainsFunc(metadata, p.Overlaps) {
+		if p.IsSingleIP() && slices.ContainsFunc(policy.Metadata, p.Overlaps) {
 			out = append(out, p)
 		}
 	}
@@ -123,6 +130,9 @@ func (c compiler) acceptWithin(what string, ports []policy.Port, away func(...Ma
 
 // accept are the rules that let gateways open these ports, one for each protocol.
 func (c compiler) accept(what string, ports []policy.Port, away func(...Match) []Match, to ...Match) (rules []Rule) {
+	if len(c.policy.Gateways) == 0 {
+		return nil
+	}
 	from := append([]Match{is(IPSrc, addrStrings(c.policy.GatewayAddrs())...)}, to...)
 	for _, p := range []struct {
 		protocol policy.Protocol

@@ -10,6 +10,8 @@ const (
 	IPv4Addr    Type = "ipv4_addr"
 	EtherAddr   Type = "ether_addr"
 	InetService Type = "inet_service"
+	InetProto   Type = "inet_proto"
+	MarkType    Type = "mark"
 	IfaceIndex  Type = "iface_index"
 	// EtherSource and EtherTarget are raw bytes of the Ethernet header. A rule that names its fields by type asks the
 	// kernel for the link's type and the EtherType besides, which is felt in each frame.
@@ -52,6 +54,7 @@ const (
 	Mark      Field = "meta mark"
 	OutIface  Field = "oifname"
 	CTState   Field = "ct state"
+	CTMark    Field = "ct mark" // of the connection that the packet belongs to
 	CTDir     Field = "ct direction"
 	CTStatus  Field = "ct status"
 )

@@ -84,7 +84,8 @@ type Set struct {
 	Key     []Type
 	Data    Type // zero: a set
 	Dynamic bool // rules add elements, with timeouts
-	// Interval sets hold prefixes.
+	// Interval sets hold keys whose parts may be ranges, such as "198.51.100.0-198.51.100.255". Their key has several
+	// parts, and no two elements overlap.
 	Interval bool
 	Size     int // of a dynamic set: the most elements
 	// Filled sets get their elements from endpoints or from rules; loading the rule set leaves those alone.

@@ -117,7 +117,7 @@ func (s Set) declaration() string {
 	case s.Dynamic:
 		dynamic = fmt.Sprintf("size %d; flags dynamic,timeout; ", s.Size)
 	case s.Interval:
-		dynamic = "flags interval; auto-merge; "
+		dynamic = "flags interval; "
 	}
 	return fmt.Sprintf("add %s %s %s %s { %s; %s}\n", s.kind(), s.Family, TableName, s.Name, s.typeText(), dynamic)
 }
@@ -256,6 +256,8 @@ func statementText(s Statement) string {
 		return fmt.Sprintf("update @%s { %s timeout %s }", s.Set, fieldsText(s.Fields), s.Timeout)
 	case Forget:
 		return fmt.Sprintf("delete @%s { %s }", s.Set, fieldsText(s.Fields))
+	case MarkConnection:
+		return fmt.Sprintf("ct mark set %s map @%s", s.Field, s.Map)
 	case SetMark:
 		return fmt.Sprintf("meta mark set %d", s.Mark)
 	}

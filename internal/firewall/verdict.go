@@ -16,12 +16,19 @@ type Forget struct {
 	Set    string
 }
 
+// MarkConnection gives the packet's connection the mark that the map has for the field.
+type MarkConnection struct {
+	Field Field
+	Map   string
+}
+
 // SetMark gives the packet a mark (skb->mark).
 type SetMark struct{ Mark int }
 
-func (Remember) statement() {}
-func (Forget) statement()   {}
-func (SetMark) statement()  {}
+func (Remember) statement()       {}
+func (Forget) statement()         {}
+func (SetMark) statement()        {}
+func (MarkConnection) statement() {}
 
 // Verdict ends a rule or a chain. Forward, AnswerARP and Deliver only hold when their maps have the key, otherwise
 // the next rule is tried.

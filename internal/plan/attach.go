@@ -33,7 +33,8 @@ func Attach(n topology.Network, a Attachment, f firewall.Features) (steps []Step
 }
 
 // Peer is what the container end of an attachment should be. A server gets its one address and a route to each gateway:
-// every other address is unreachable at once, and there is no neighbour to look for. A gateway gets the subnet, and a
+// every other address is unreachable at once, and there is no neighbour to look for. Where servers may reach more, the
+// network's router decides what. A gateway gets the subnet, and a
 // default route where it may open connections outside.
 func Peer(n topology.Network, a Attachment) SetPeer {
 	s := SetPeer{Endpoint: a.Endpoint}
@@ -47,6 +48,10 @@ func Peer(n topology.Network, a Attachment) SetPeer {
 	s.Addr = netip.PrefixFrom(a.IP, a.IP.BitLen())
 	for _, g := range n.Policy.GatewayAddrs() {
 		s.Routes = append(s.Routes, topology.Route{Dst: netip.PrefixFrom(g, g.BitLen())})
+	}
+	if n.RoutesServers() {
+		s.Routes = append(s.Routes, topology.Route{Dst: netip.PrefixFrom(n.BridgeAddr, n.BridgeAddr.BitLen())},
+			topology.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Via: n.BridgeAddr})
 	}
 	return s
 }

@@ -22,6 +22,8 @@ const (
 // network's policy, never widen it.
 type Endpoint struct {
 	Role Role `json:"role,omitempty"`
+	// Allow is the part of the network's list that the endpoint may reach; nil: all of it.
+	Allow *Allow `json:"allow,omitempty"`
 }
 
 // ParseEndpoint reads the driver options of an endpoint. Keys of the engine
@@ -50,15 +52,24 @@ func (e *Endpoint) set(name, value string) problem.List {
 		return problem.List{unknown(name, value, true)}
 	case strings.HasPrefix(name, limitPrefix):
 		return problem.List{{Key: name, Value: value, Reason: later}}
-	case !k.Endpoint:
+	case !k.Endpoint && !k.Narrows:
 		return problem.List{{Key: name, Value: value, Reason: "set it on the network; an endpoint can only narrow its policy"}}
 	case isBlank(value):
 		return problem.List{k.blank()}
 	}
-	// KeyRole is the only one there is.
-	role, problems := parseWord(value, RoleServer, RoleGateway)
-	e.Role = role
-	return k.locate(problems)
+	return k.locate(e.parse(name, value))
+}
+
+func (e *Endpoint) parse(name, value string) (problems problem.List) {
+	switch name {
+	case KeyAllow:
+		var list Allow
+		list, problems = parseAllow(value)
+		e.Allow = &list
+	default: // KeyRole: the only other one there is
+		e.Role, problems = parseWord(value, RoleServer, RoleGateway)
+	}
+	return problems
 }
 
 func isEngineKey(name string) bool {

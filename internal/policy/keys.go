@@ -12,6 +12,7 @@ const (
 	KeyConnect  = "mcpnet.gateway.connect"
 	KeyEgress   = "mcpnet.gateway.egress"
 	KeyEgressTo = "mcpnet.gateway.egress.to"
+	KeyAllow    = "mcpnet.allow"
 	KeyDNS      = "mcpnet.dns"
 	KeyLog      = "mcpnet.log"
 	KeyMode     = "mcpnet.mode"
@@ -39,6 +40,7 @@ type KeyDoc struct {
 	Meaning   string // one sentence without a final stop
 	Supported bool   // false: part of the vocabulary, refused in this version
 	Endpoint  bool   // true: given per endpoint, not on the network
+	Narrows   bool   // true: given on the network, and an endpoint can narrow it
 }
 
 // Doc returns every option key, those of this version first. The caller owns
@@ -69,6 +71,12 @@ func supported[T any](doc KeyDoc, parse func(string) (T, problem.List), field fu
 		return problems
 	}
 	return key{doc, set, func(p Policy) string { return form(*field(&p)) }}
+}
+
+// narrowed marks an option that an endpoint can narrow.
+func narrowed(k key) key {
+	k.Narrows = true
+	return k
 }
 
 // unsupported makes the row of a network option of a later version.
@@ -108,7 +116,7 @@ func vocabulary() problem.Vocabulary {
 func keyList(endpoint bool) string {
 	var names []string
 	for _, k := range keys {
-		if k.Supported && k.Endpoint == endpoint {
+		if k.Supported && (k.Endpoint == endpoint || k.Narrows) {
 			names = append(names, k.Key)
 		}
 	}

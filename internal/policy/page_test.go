@@ -26,7 +26,7 @@ func TestPage(t *testing.T) {
 	want := string(content)
 	for name, keep := range map[string]func(policy.KeyDoc) bool{
 		"network":  func(d policy.KeyDoc) bool { return d.Supported && !d.Endpoint },
-		"endpoint": func(d policy.KeyDoc) bool { return d.Supported && d.Endpoint },
+		"endpoint": func(d policy.KeyDoc) bool { return d.Supported && (d.Endpoint || d.Narrows) },
 		"later":    func(d policy.KeyDoc) bool { return !d.Supported },
 	} {
 		if want, err = replaceTable(want, name, table(keep)); err != nil {

@@ -17,10 +17,10 @@ func Parse(options map[string]string) (Policy, error) {
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		problems = append(problems, p.set(name, options[name])...)
 	}
-	if missing(options, problems) {
+	if len(p.Allow) == 0 && missing(options, problems) {
 		problems = append(problems, problem.Problem{
 			Key:      KeyGateway,
-			Reason:   "required: without a gateway servers reach nothing",
+			Reason:   "required: without a gateway and without " + KeyAllow + " servers reach nothing",
 			Accepted: lookup(KeyGateway).Values + ", for example " + KeyGateway + "=172.20.0.100:8080",
 		})
 	}

@@ -92,7 +92,6 @@ func TestParseAccepts(t *testing.T) {
 
 func TestParseRefusesLaterKeys(t *testing.T) {
 	for key, value := range map[string]string{
-		"mcpnet.allow":            "198.51.100.0/24",
 		"mcpnet.redirect":         "80,443",
 		"mcpnet.redirect.exclude": "198.51.100.0/24",
 		"mcpnet.limit.rate":       "25/min burst 50",
@@ -132,7 +131,7 @@ func TestParseRefusesUnknownKeys(t *testing.T) {
 		{"com.docker.network.driver.mtus", unknown, policy.KeyMTU},
 		{"com.docker.network.bridge.nam", unknown, policy.KeyBridge},
 		{"bridge.name", unknown, policy.KeyBridge},
-		{"mcpnet.alow", resembles("mcpnet.allow", later), ""},
+		{"mcpnet.alow", unknown, policy.KeyAllow},
 		{"caps", unknown, policy.KeyCaps},
 		{"mcpnet.rol", resembles(policy.KeyRole, "set on an endpoint"), ""},
 		{"mcpnet.foo", unknown, ""},
@@ -176,7 +175,7 @@ func TestParseRefusesBridgeDriverKeys(t *testing.T) {
 }
 
 func TestParseWithoutGateway(t *testing.T) {
-	const required = "required: without a gateway servers reach nothing"
+	const required = "required: without a gateway and without mcpnet.allow servers reach nothing"
 	for name, tt := range map[string]struct {
 		options map[string]string
 		want    []refusal
@@ -189,9 +188,7 @@ func TestParseWithoutGateway(t *testing.T) {
 		"wrong case": {
 			map[string]string{"mcpnet.Gateway": "172.20.0.100:8080"},
 			[]refusal{{"mcpnet.Gateway", "172.20.0.100:8080", "unknown key", policy.KeyGateway}}},
-		"allow does not replace it yet": {
-			map[string]string{"mcpnet.allow": "198.51.100.1"},
-			[]refusal{{"mcpnet.allow", "198.51.100.1", later, ""}, {policy.KeyGateway, "", required, ""}}},
+		"not one of nothing": {map[string]string{policy.KeyAllow: "off"}, []refusal{{policy.KeyGateway, "", required, ""}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := policy.Parse(tt.options)

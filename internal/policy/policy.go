@@ -50,6 +50,7 @@ type Policy struct {
 	Connect  Connect      `json:"connect"`           // what a gateway may open towards servers
 	Egress   Egress       `json:"egress"`            // what a gateway may open outside the network
 	EgressTo Destinations `json:"egressTo,omitzero"` // where that may lead
+	Allow    Allow        `json:"allow,omitempty"`   // what servers may reach beside their gateways
 	DNS      DNS          `json:"dns"`               // names a server can resolve
 	Log      Log          `json:"log"`               // what is reported
 	Mode     Mode         `json:"mode"`              // what happens to a denied connection

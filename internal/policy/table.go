@@ -22,6 +22,9 @@ var keys = []key{
 	supported(doc(KeyEgressTo, "public, any, or a list of prefixes and addresses, comma-separated, also beside public", "public",
 		"where a gateway's egress may lead; public is no private, shared or link-local address"),
 		parseDestinations, func(p *Policy) *Destinations { return &p.EgressTo }, Destinations.String),
+	narrowed(supported(doc(KeyAllow, "off, or a list of cidr[:port[/tcp|udp]], comma-separated", "off",
+		"what servers may reach beside their gateways; the port is 443 where none is given"),
+		parseAllow, func(p *Policy) *Allow { return &p.Allow }, Allow.String)),
 	supported(doc(KeyDNS, "off, gateway", "off",
 		"who answers servers for names other than those of containers on the network"),
 		parseDNS, func(p *Policy) *DNS { return &p.DNS }, text[DNS]),
@@ -50,8 +53,6 @@ var keys = []key{
 	{KeyDoc: KeyDoc{Key: KeyRole, Values: "server, gateway", Default: "none", Supported: true, Endpoint: true,
 		Meaning: "what the endpoint is; where not set, a server unless its gateway address was asked for"}},
 
-	unsupported("mcpnet.allow", "cidr[:port[/proto]] or name[:port], comma-separated", "none",
-		"direct egress for servers beside the gateway"),
 	unsupported(keyRedirect, "off, ports, or name:port, comma-separated", "off",
 		"transparent redirection of servers' traffic on those ports to the gateway"),
 	unsupported("mcpnet.redirect.exclude", "cidr, comma-separated", "none",

@@ -82,6 +82,8 @@ type Endpoint struct {
 	Address   string `json:"address"`
 	MAC       string `json:"mac"`
 	Wire      string `json:"wire"`
+	// Allow is the part of mcpnet.allow that the endpoint may reach; empty: all of it.
+	Allow string `json:"allow,omitempty"`
 	// Ports are those that were to be published, and Published those that mcpnet publishes.
 	Ports     []string `json:"ports,omitempty"`
 	Published []string `json:"published,omitempty"`

@@ -40,7 +40,7 @@ func (w EndpointWords) Check() error {
 // Wants are the addresses to get for the endpoint: those that were asked for, or for a gateway those of the policy.
 // Without any of them any address will do.
 func (w EndpointWords) Wants(p policy.Policy) []netip.Addr {
-	if said, _ := w.said(); said == policy.RoleGateway && len(w.Requested) == 0 {
+	if said, _ := w.said(); said.Role == policy.RoleGateway && len(w.Requested) == 0 {
 		return p.GatewayAddrs()
 	}
 	return w.Requested
@@ -58,8 +58,9 @@ func (w EndpointWords) Endpoint(n topology.Network) (topology.Endpoint, error) {
 		Ports: w.Ports}
 	var wrong problem.List
 	if sayable {
-		p.Role, p.Reason, wrong = w.role(n, p.IP, said)
-		problems = append(problems, wrong...)
+		p.Role, p.Reason, wrong = w.role(n, p.IP, said.Role)
+		p.Allow = said.Allow
+		problems = slices.Concat(problems, wrong, narrowed(n, p))
 	}
 	p.MAC, wrong = w.mac(n, p)
 	problems = slices.Concat(problems, wrong, w.ports(p.Role))
@@ -69,11 +70,28 @@ func (w EndpointWords) Endpoint(n topology.Network) (topology.Endpoint, error) {
 	return p, nil
 }
 
-// said reads the role. What was wrong before comes with what is wrong with it.
-func (w EndpointWords) said() (policy.Role, problem.List) {
+// said reads the options. What was wrong before comes with what is wrong with them.
+func (w EndpointWords) said() (policy.Endpoint, problem.List) {
 	e, err := policy.ParseEndpoint(w.Options)
 	wrong, _ := problem.Of(err) // ParseEndpoint returns nothing else
-	return e.Role, slices.Concat(w.Problems, wrong)
+	return e, slices.Concat(w.Problems, wrong)
+}
+
+// narrowed names what an endpoint asks for beyond the network's list: it can narrow the list, and never widens it.
+func narrowed(n topology.Network, p topology.Endpoint) (problems problem.List) {
+	if p.Allow == nil {
+		return nil
+	}
+	if p.Role != topology.RoleServer {
+		return problem.List{{Key: policy.KeyAllow, Value: p.Allow.String(),
+			Reason: "is for servers: what a gateway may open is " + policy.KeyEgress + " of the network"}}
+	}
+	for _, t := range p.Allow.Beyond(n.Policy.Allow) {
+		problems = append(problems, problem.Problem{Key: policy.KeyAllow, Value: t.String(),
+			Reason:   "the network's list does not hold it, and an endpoint only narrows that",
+			Accepted: "a part of " + policy.KeyAllow + "=" + n.Policy.Allow.String() + ", or off"})
+	}
+	return problems
 }
 
 func (w EndpointWords) address() problem.List {

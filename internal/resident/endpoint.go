@@ -19,6 +19,9 @@ type Interface struct {
 	MAC topology.HardwareAddr
 	// Gateway is the default route of an endpoint that may open connections outside; invalid for all others.
 	Gateway netip.Addr
+	// Routes are those of a server that may reach more than its gateways. None of them is a default route: with one,
+	// Docker would ask the host's resolvers for the container.
+	Routes []topology.Route
 }
 
 // CreateEndpoint makes an endpoint's wire with its rules; both ends stay down. On any error nothing of it is left.
@@ -126,6 +129,9 @@ func (f *Front) Join(ctx context.Context, networkID, id string) (i Interface, er
 		i = Interface{Name: p.Peer(), MAC: p.MAC}
 		if p.Role == topology.RoleGateway && n.HasUplink() {
 			i.Gateway = n.BridgeAddr
+		}
+		if p.Role != topology.RoleGateway && n.RoutesServers() {
+			i.Routes = n.Halves()
 		}
 		return nil
 	})

@@ -176,9 +176,23 @@ func (f *Docker) Space() *testnet.NS { return f.World.Pinned("mcp-secure") }
 // Container attaches an endpoint and gives its interface to a namespace, as an engine does.
 func (f *Docker) Container(id, ip string, role topology.Role) *testnet.NS {
 	f.T.Helper()
-	ctx := f.T.Context()
-	_, err := f.Front.CreateEndpoint(ctx, topology.Endpoint{ID: id, NetworkID: NetworkID, IP: netip.MustParseAddr(ip),
-		Role: role})
+	return f.Attach(topology.Endpoint{ID: id, NetworkID: NetworkID, IP: netip.MustParseAddr(ip), Role: role})
+}
+
+// Narrowed is a server that reaches a part of the network's list only.
+func (f *Docker) Narrowed(id, ip, allow string) *testnet.NS {
+	f.T.Helper()
+	said, err := policy.ParseEndpoint(map[string]string{policy.KeyAllow: allow})
+	f.Check(err)
+	return f.Attach(topology.Endpoint{ID: id, NetworkID: NetworkID, IP: netip.MustParseAddr(ip), Role: topology.RoleServer,
+		Allow: said.Allow})
+}
+
+// Attach is Container for an endpoint that says more.
+func (f *Docker) Attach(e topology.Endpoint) *testnet.NS {
+	f.T.Helper()
+	ctx, id, ip := f.T.Context(), e.ID, e.IP.String()
+	_, err := f.Front.CreateEndpoint(ctx, e)
 	f.Check(err)
 	i, err := f.Front.Join(ctx, NetworkID, id)
 	f.Check(err)
@@ -188,6 +202,9 @@ func (f *Docker) Container(id, ip string, role topology.Role) *testnet.NS {
 	c.Up("eth0")
 	if i.Gateway.IsValid() {
 		c.AddRoute(netip.Prefix{}, i.Gateway)
+	}
+	for _, r := range i.Routes {
+		c.AddRoute(r.Dst, r.Via)
 	}
 	WaitForCarrier(f.T, c, "eth0")
 	WaitForCarrier(f.T, f.Space(), topology.Endpoint{ID: id, Owner: topology.OwnerDocker}.Wire())

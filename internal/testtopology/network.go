@@ -46,6 +46,7 @@ var Policies = map[string]Options{
 	"egress-any":  {policy.KeyEgressTo: "any"},
 	"egress-to":   {policy.KeyEgressTo: "public,10.1.0.0/16,169.254.169.254"},
 	"egress-only": {policy.KeyEgressTo: "10.1.0.0/16"},
+	"allow":       {policy.KeyAllow: "0.0.0.0/0:80,203.0.113.0/24,203.0.113.7:5432,10.1.2.3:53/udp,169.254.169.254:80"},
 	"log-off":     {policy.KeyLog: "off"},
 	"log-all":     {policy.KeyLog: "all"},
 }

@@ -65,6 +65,7 @@ const FirewallZone = "mcpnet"
 const (
 	MarkDenied    = 1 // to be refused
 	MarkEgress    = 2 // from a gateway, to be filtered
+	MarkServer    = 3 // from a server, to be filtered
 	MarkPermitted = 4
 )
 
@@ -100,7 +101,17 @@ type Network struct {
 func (n Network) Namespace() string { return n.Bridge }
 
 // HasUplink reports whether anything of the network goes beyond it. Where nothing does, the host has no link of it.
-func (n Network) HasUplink() bool { return !n.Policy.Egress.Off() }
+func (n Network) HasUplink() bool {
+	return len(n.Policy.Allow) > 0 || !n.Policy.Egress.Off()
+}
+
+// RoutesServers reports whether servers have routes beyond the network: all of them lead to its router, which decides.
+func (n Network) RoutesServers() bool { return len(n.Policy.Allow) > 0 }
+
+// Halves are two routes over the network's router that lead everywhere, and are no default route.
+func (n Network) Halves() []Route {
+	return []Route{{netip.MustParsePrefix("0.0.0.0/1"), n.BridgeAddr}, {netip.MustParsePrefix("128.0.0.0/1"), n.BridgeAddr}}
+}
 
 // Uplink is the name of the uplink on the host.
 func (n Network) Uplink() string {
@@ -159,8 +170,10 @@ type Endpoint struct {
 	Reason    string       `json:"reason,omitempty"`    // why Role is what it is
 	Interface string       `json:"interface,omitempty"` // its name in the container, where mcpnet gives it that
 	Ports     []string     `json:"ports,omitempty"`     // that were to be published, as the surface wrote them
-	NetNS     uint64       `json:"netns,omitempty"`     // inode of the container's network namespace, where it is known
-	Admission Admission    `json:"admission,omitzero"`  // whether its container keeps to the policy
+	// Allow is the part of the network's list that the endpoint may reach; nil: all of it.
+	Allow     *policy.Allow `json:"allow,omitempty"`
+	NetNS     uint64        `json:"netns,omitempty"`    // inode of the container's network namespace, where it is known
+	Admission Admission     `json:"admission,omitzero"` // whether its container keeps to the policy
 }
 
 // Wire is the name of the endpoint's end in the network's namespace: WirePrefix and 11 hex digits of a hash of the

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go4.org/netipx"
+
 	"github.com/mcpnet/mcpnet/internal/firewall"
 	"github.com/mcpnet/mcpnet/internal/topology"
 )
@@ -189,11 +191,21 @@ func After(r firewall.Ruleset, o Outcome) firewall.Ruleset {
 func lookup(r firewall.Ruleset, f firewall.Family, set string, key []string) (firewall.Element, bool) {
 	s, _ := r.Set(f, set)
 	for _, e := range s.Elements {
-		if slices.Equal(e.Key, key) {
+		if slices.EqualFunc(e.Key, key, inRange) {
 			return e, true
 		}
 	}
 	return firewall.Element{}, false
+}
+
+// inRange compares a part of an element's key, which may be a range of addresses, with a packet's.
+func inRange(part, value string) bool {
+	r, err := netipx.ParseIPRange(part)
+	if err != nil {
+		return part == value
+	}
+	a, err := netip.ParseAddr(value)
+	return err == nil && r.Contains(a)
 }
 
 func (p Packet) values(fields []firewall.Field) []string {

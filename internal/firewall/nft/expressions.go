@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 
@@ -100,12 +101,16 @@ var loads = map[firewall.Field]expr.Any{
 	firewall.IPSrc:    &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4, DestRegister: register},
 	firewall.IPDst:    &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: register},
 	firewall.TCPDst:   &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: register},
+	firewall.UDPDst:   &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: register},
 }
 
 func (b *builder) is(t *nftables.Table, m firewall.Is) ([]expr.Any, error) {
 	load, known := loads[m.Field]
 	if !known {
 		return nil, fmt.Errorf("%s is not a field of the host's rules", m.Field)
+	}
+	if prefix, err := netip.ParsePrefix(m.Values[0]); err == nil && len(m.Values) == 1 {
+		return append([]expr.Any{load}, within(prefix)...), nil
 	}
 	var values [][]byte
 	for _, v := range m.Values {
@@ -123,6 +128,13 @@ func (b *builder) is(t *nftables.Table, m firewall.Is) ([]expr.Any, error) {
 	}
 	found, err := b.among(t, m.Field, values)
 	return []expr.Any{load, found}, err
+}
+
+// within holds for the addresses of a prefix.
+func within(p netip.Prefix) []expr.Any {
+	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
+	return []expr.Any{&expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(mask)), Mask: mask,
+		Xor: make([]byte, len(mask))}, equal(p.Masked().Addr().AsSlice())}
 }
 
 func equal(value []byte) expr.Any {
@@ -161,6 +173,8 @@ var bits = map[string]uint32{
 	"established": expr.CtStateBitESTABLISHED, "related": expr.CtStateBitRELATED, "dnat": 1 << 5,
 }
 
+var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}
+
 // valueOf is a value as the kernel compares it.
 func valueOf(f firewall.Field, value string) ([]byte, error) {
 	switch f {
@@ -171,12 +185,12 @@ func valueOf(f firewall.Field, value string) ([]byte, error) {
 	case firewall.IPSrc, firewall.IPDst:
 		a, err := netip.ParseAddr(value)
 		return a.AsSlice(), err
-	case firewall.TCPDst:
+	case firewall.TCPDst, firewall.UDPDst:
 		port, err := strconv.ParseUint(value, 10, 16)
 		return binary.BigEndian.AppendUint16(nil, uint16(port)), err
 	case firewall.IPProto:
-		if value == "tcp" {
-			return []byte{unix.IPPROTO_TCP}, nil
+		if number, known := protocols[value]; known {
+			return []byte{number}, nil
 		}
 	case firewall.CTState, firewall.CTStatus:
 		if bit, known := bits[value]; known {

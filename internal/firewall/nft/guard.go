@@ -140,28 +140,28 @@ func (f *Firewall) dropElements(elements []firewall.GuardElement, index int) {
 func (f *Firewall) queueElementsGone(index int, elements ...firewall.GuardElement) {
 	for _, e := range elements {
 		for _, key := range f.keys(e, index) {
-			_ = f.conn.SetDeleteElements(kernelSet(e.Set), []nftables.SetElement{{Key: key}})
+			_ = f.conn.SetDeleteElements(kernelSet(e.Set), []nftables.SetElement{key})
 		}
 	}
 }
 
 // keys are those of an element. The index of a wire that is gone is not known any more: its keys are those with the
 // same rest.
-func (f *Firewall) keys(e firewall.GuardElement, index int) (keys [][]byte) {
-	key, err := keyBytes(e.Set.Key, e.Key, index)
+func (f *Firewall) keys(e firewall.GuardElement, index int) (keys []nftables.SetElement) {
+	key, err := elementKey(e, index)
 	if err != nil {
 		return nil
 	}
 	if index != 0 || e.Set.Key[0] != firewall.IfaceIndex || strings.HasPrefix(e.Key[0], unknownIndex) {
-		return [][]byte{key}
+		return []nftables.SetElement{key}
 	}
 	elements, err := f.elementsOf(kernelSet(e.Set), f.whole)
 	if err != nil {
 		return nil
 	}
 	for _, have := range elements {
-		if len(have.Key) == len(key) && bytes.Equal(have.Key[indexBytes:], key[indexBytes:]) {
-			keys = append(keys, have.Key)
+		if len(have.Key) == len(key.Key) && bytes.Equal(have.Key[indexBytes:], key.Key[indexBytes:]) {
+			keys = append(keys, nftables.SetElement{Key: have.Key})
 		}
 	}
 	return keys
@@ -196,7 +196,8 @@ func baseChain(c firewall.Chain) *nftables.Chain {
 
 var kernelTypes = map[firewall.Type]nftables.SetDatatype{
 	firewall.IPv4Addr: nftables.TypeIPAddr, firewall.EtherAddr: nftables.TypeEtherAddr,
-	firewall.InetService: nftables.TypeInetService, firewall.IfaceIndex: nftables.TypeIFIndex,
+	firewall.InetService: nftables.TypeInetService, firewall.InetProto: nftables.TypeInetProto, firewall.MarkType: nftables.TypeMark,
+	firewall.IfaceIndex:  nftables.TypeIFIndex,
 	firewall.EtherSource: bytesType(sizes[firewall.EtherSource]), firewall.EtherTarget: bytesType(sizes[firewall.EtherTarget]),
 }
 
@@ -216,5 +217,5 @@ func kernelSet(s firewall.Set) *nftables.Set {
 	if len(parts) > 1 {
 		key = nftables.MustConcatSetType(parts...)
 	}
-	return &nftables.Set{Table: table(s.Family), Name: s.Name, IsMap: s.Data != "", KeyType: key, DataType: kernelTypes[s.Data], Concatenation: len(parts) > 1}
+	return &nftables.Set{Table: table(s.Family), Name: s.Name, IsMap: s.Data != "", KeyType: key, DataType: kernelTypes[s.Data], Concatenation: len(parts) > 1, Interval: s.Interval}
 }

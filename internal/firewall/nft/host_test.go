@@ -20,7 +20,7 @@ import (
 // TestHostRules: what goes to the kernel without the nft command is what the command makes of the text.
 func TestHostRules(t *testing.T) {
 	rules := map[string]firewall.Ruleset{"published": firewall.CompileHost(published(t))}
-	for _, name := range []string{"default", "gateways", "egress-off", "egress-udp", "log-all", "log-off"} {
+	for _, name := range []string{"default", "gateways", "egress-off", "egress-udp", "log-all", "log-off", "allow", "allow-names"} {
 		rules[name] = firewall.CompileHost(testtopology.Network(t, testtopology.Policies[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(rules)) {

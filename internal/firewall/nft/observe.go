@@ -90,7 +90,7 @@ func (f *Firewall) readSets(state State, sets []firewall.Set, names map[int]stri
 			if s.Data != "" {
 				data = valueText(s.Data, e.Val, names)
 			}
-			found[keyText(s.Key, e.Key, names)] = data
+			found[elementText(s.Key, e, names)] = data
 		}
 		state.Elements[s.Name] = found
 	}
@@ -102,7 +102,7 @@ func (f *Firewall) MissingElements(g Guard) (missing []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range g.Elements {
-		key, err := keyBytes(e.Set.Key, e.Key, g.Index)
+		want, err := elementKey(e, g.Index)
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +110,9 @@ func (f *Firewall) MissingElements(g Guard) (missing []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(have, func(s nftables.SetElement) bool { return bytes.Equal(s.Key, key) }) {
+		if !slices.ContainsFunc(have, func(s nftables.SetElement) bool {
+			return bytes.Equal(s.Key, want.Key) && bytes.Equal(s.KeyEnd, want.KeyEnd)
+		}) {
 			missing = append(missing, fmt.Sprintf("set %s lacks %s", e.Set.Name, strings.Join(e.Key, " . ")))
 		}
 	}
