@@ -20,9 +20,11 @@ var (
 	pure = []string{"internal/problem", "internal/policy", "internal/topology", "internal/firewall", "internal/plan",
 		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/strictjson", "internal/printed",
 		"internal/install/part",
-		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon"}
+		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon",
+		"internal/router/dnsmsg"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/firewalld", "internal/link", "internal/store",
-		"internal/docker", "internal/hostport", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs"}
+		"internal/docker", "internal/hostport", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs",
+		"internal/router/filter"}
 	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store;
 	// entry points and collectors of evidence ask engines. The hook does without the core: it runs some ten times for
 	// each container, and only reads what fronts wrote.
@@ -170,6 +172,33 @@ func TestInstall(t *testing.T) {
 	}
 	if seen != len(installArrows) {
 		t.Errorf("found %d of the parts of internal/install, not %d", seen, len(installArrows))
+	}
+}
+
+// parserArrows are what the packages that read untrusted messages import of the module. They run without privilege, and
+// neither know the policy nor reach a store.
+var parserArrows = map[string][]string{
+	"internal/router/dnsmsg": {},
+	"internal/router/filter": {"internal/router/dnsmsg"},
+}
+
+// TestParsers: what reads untrusted messages keeps to its arrows.
+func TestParsers(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		arrows, is := parserArrows[p.name()]
+		if !is {
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, module); ok && !slices.Contains(arrows, own) {
+				t.Errorf("%s imports %s", p.name(), own)
+			}
+		}
+	}
+	if seen != len(parserArrows) {
+		t.Errorf("found %d of the parsers, not %d", seen, len(parserArrows))
 	}
 }
 
