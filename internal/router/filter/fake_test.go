@@ -73,8 +73,11 @@ type kernel struct {
 }
 
 func (k *kernel) Bind(ctx context.Context, client netip.Addr, name string, addrs []netip.Addr, ttl time.Duration) (netip.Addr, error) {
+	k.mu.Lock()
+	takes := k.takes
+	k.mu.Unlock()
 	select {
-	case <-time.After(k.takes):
+	case <-time.After(takes):
 	case <-ctx.Done():
 		return netip.Addr{}, ctx.Err()
 	}

@@ -219,9 +219,9 @@ func (u *upstream) serve(network string, conn net.Conn) {
 	}
 	u.mu.Lock()
 	u.queries = append(u.queries, network+" "+m.Questions[0].Name.String())
-	answer := u.answer
+	answers := u.answer(network, m)
 	u.mu.Unlock()
-	for _, msg := range answer(network, m) {
+	for _, msg := range answers {
 		if network == "tcp" {
 			_ = put(conn, msg)
 			continue
