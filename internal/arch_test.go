@@ -21,10 +21,10 @@ var (
 		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/strictjson", "internal/printed",
 		"internal/install/part",
 		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon",
-		"internal/router/dnsmsg"}
+		"internal/router/dnsmsg", "internal/router/hello"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/firewalld", "internal/link", "internal/store",
 		"internal/docker", "internal/hostport", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs",
-		"internal/router/filter"}
+		"internal/router/filter", "internal/router/relay"}
 	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store;
 	// entry points and collectors of evidence ask engines. The hook does without the core: it runs some ten times for
 	// each container, and only reads what fronts wrote.
