@@ -38,20 +38,20 @@ type Reason = hello.Reason
 
 // The reasons beside those of package hello.
 const (
-	NoOriginal          Reason = "no-original"         // the kernel does not know where the client meant to connect to
-	NoOwner             Reason = "no-owner"            // nobody permits the address, or the port
-	SlowHello           Reason = "slow-hello"          // no whole hello in time
-	ClientClosed        Reason = "client-closed"       // the client left before its hello was whole
-	SNIMismatch         Reason = "sni-mismatch"        // the server name is not the name that owns the address
-	HostMismatch        Reason = "host-mismatch"       // the host is not the name that owns the address
-	Unreachable         Reason = "unreachable"         // the name's own address does not answer
-	LimitHellos         Reason = "limit-hellos"        // too many connections of this server wait to be let through
-	LimitHellosAll      Reason = "limit-hellos-all"    // too many connections of all servers wait to be let through
-	LimitConnections    Reason = "limit-connections"   // too many connections of this server
-	LimitConnectionsAll Reason = "limit-connections-n" // too many connections of all servers
-	Reset               Reason = "reset"               // one side reset the connection
-	Revoked             Reason = "revoked"             // it is not permitted any more
-	Shutdown            Reason = "shutdown"            // the relay ended
+	NoOriginal          Reason = "no-original"           // the kernel does not know where the client meant to connect to
+	NoOwner             Reason = "no-owner"              // nobody permits the address, or the port
+	SlowHello           Reason = "slow-hello"            // no whole hello in time
+	ClientClosed        Reason = "client-closed"         // the client left before its hello was whole
+	SNIMismatch         Reason = "sni-mismatch"          // the server name is not the name that owns the address
+	HostMismatch        Reason = "host-mismatch"         // the host is not the name that owns the address
+	Unreachable         Reason = "unreachable"           // the name's own address does not answer
+	LimitHellos         Reason = "limit-hellos"          // too many connections of this server wait to be let through
+	LimitHellosAll      Reason = "limit-hellos-all"      // too many connections of all servers wait to be let through
+	LimitConnections    Reason = "limit-connections"     // too many connections of this server
+	LimitConnectionsAll Reason = "limit-connections-all" // too many connections of all servers
+	Reset               Reason = "reset"                 // one side reset the connection
+	Revoked             Reason = "revoked"               // it is not permitted any more
+	Shutdown            Reason = "shutdown"              // the relay ended
 )
 
 // Reasons lists every reason there is.

@@ -48,6 +48,7 @@ type world struct {
 	t                     testing.TB
 	server, router, cloud *testnet.NS
 	relay                 *relay.Relay
+	stop                  func() // ends the relay, and waits for it
 	events                *recorder
 
 	mu     sync.Mutex
@@ -84,14 +85,15 @@ func (w *world) serve(change func(*relay.Config)) {
 	}
 	w.relay = relay.New(config)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- w.relay.Serve(ctx) }()
-	w.t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("the relay ended: %v", err)
 		}
 	})
+	w.t.Cleanup(w.stop)
 }
 
 func (w *world) owner(_ netip.Addr, original netip.AddrPort) (relay.Target, bool) {
