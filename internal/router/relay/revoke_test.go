@@ -79,9 +79,10 @@ func TestRevokeWhileDialing(t *testing.T) {
 // TestRevokeWhileAsking: a policy that changes between the question and the table is asked again.
 func TestRevokeWhileAsking(t *testing.T) {
 	var w *world
-	asked := 0
+	asked, made := 0, make(chan struct{})
 	w = newWorld(t, func(c *relay.Config) {
 		c.Owner = func(server netip.Addr, original netip.AddrPort) (relay.Target, bool) {
+			<-made
 			target, ok := w.owner(server, original)
 			if asked++; asked == 1 {
 				w.mu.Lock()
@@ -92,6 +93,7 @@ func TestRevokeWhileAsking(t *testing.T) {
 			return target, ok
 		}
 	})
+	close(made)
 	w.expectDenied("asked twice", at(apiAddr, 80), request(api))
 	w.events.wait(t, relay.Denied, relay.NoOwner)
 	if asked != 2 {
