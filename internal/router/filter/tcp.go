@@ -43,18 +43,18 @@ func (s *server) serveTCP(ctx context.Context, l net.Listener) error {
 
 // stream is one connection. Answers leave in the order in which they are found (RFC 7766).
 type stream struct {
-	conn  net.Conn
-	slots chan struct{} // one for each question that is not answered yet
-	slow  time.Duration
-
-	mu sync.Mutex // held while an answer is written
+	conn    net.Conn
+	slots   chan struct{} // one for each question that is not answered yet
+	writing chan struct{} // one while an answer is written
+	slow    time.Duration
 }
 
 // converse answers the questions of a connection until the client has no more.
 func (s *server) converse(ctx context.Context, conn net.Conn, from netip.Addr) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	t := &stream{conn: conn, slots: make(chan struct{}, s.cfg.Limits.Pipelined), slow: s.cfg.Limits.Slow}
+	t := &stream{conn: conn, slots: make(chan struct{}, s.cfg.Limits.Pipelined), writing: make(chan struct{}, 1),
+		slow: s.cfg.Limits.Slow}
 	var deciding sync.WaitGroup
 	defer deciding.Wait()
 	for {
@@ -90,8 +90,8 @@ func (t *stream) write(answer []byte) {
 	if answer == nil {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.writing <- struct{}{}
+	defer func() { <-t.writing }()
 	_ = t.conn.SetWriteDeadline(time.Now().Add(t.slow))
 	if writeMessage(t.conn, answer) != nil {
 		t.conn.Close()
