@@ -48,6 +48,7 @@ func (p *packets) WriteTo(b []byte, to net.Addr) (int, error) {
 	defer p.mu.Unlock()
 	if c := p.waiting[to.String()]; c != nil {
 		c <- append([]byte(nil), b...)
+		delete(p.waiting, to.String())
 	}
 	return len(b), nil
 }
@@ -218,7 +219,9 @@ func (u *upstream) serve(network string, conn net.Conn) {
 		return
 	}
 	u.mu.Lock()
-	u.queries = append(u.queries, network+" "+m.Questions[0].Name.String())
+	if len(u.queries) < 1000 {
+		u.queries = append(u.queries, network+" "+m.Questions[0].Name.String())
+	}
 	answers := u.answer(network, m)
 	u.mu.Unlock()
 	for _, msg := range answers {
