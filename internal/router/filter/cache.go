@@ -103,7 +103,7 @@ func (c *cache) bind(ctx context.Context, e *entry, client netip.Addr, r Rule, o
 	if _, ok := e.binding(key); !ok && c.bindings.Load() >= int64(c.cfg.Limits.Bindings) {
 		return nil, TooManyNames
 	}
-	b, err := c.write(ctx, e.name, key, o, binding{rule: r, asker: client, asked: time.Now()})
+	b, err := c.write(ctx, e.name, key, o, binding{rule: r, asked: time.Now()})
 	if err != nil {
 		return nil, BindFailed
 	}

@@ -230,6 +230,32 @@ func TestNamesThatEnd(t *testing.T) {
 	}
 }
 
+// TestSharedMappingOutlivesItsFirstClient: it ends when it stands for nobody any more.
+func TestSharedMappingOutlivesItsFirstClient(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		w.policy.remove(api)
+		for _, who := range []string{alice.String(), bob.String(), "invalid IP"} {
+			w.policy.set(who+" "+api, filter.Rule{Shared: true})
+		}
+		w.udp.ask(t, alice, api, dnsmessage.TypeA)
+		w.policy.remove(alice.String() + " " + api)
+		w.upstream.set(says(60, "203.0.113.9"))
+		time.Sleep(62 * time.Second)
+		m := w.udp.ask(t, bob, api, dnsmessage.TypeA)
+		if len(told(m)) != 1 || addrsText(w.kernel.leadsTo(told(m)[0])) != "[203.0.113.9]" || len(w.kernel.written()) != 2 {
+			t.Errorf("%+v %q", m, w.kernel.written())
+		}
+		if m := w.udp.ask(t, alice, api, dnsmessage.TypeA); m.RCode != dnsmessage.RCodeNameError {
+			t.Errorf("who may ask no more got %+v", m)
+		}
+		w.policy.remove("invalid IP " + api)
+		time.Sleep(62 * time.Second)
+		if !slices.Equal(w.kernel.forgotten(), []string{"invalid IP " + api}) {
+			t.Errorf("forgot %q", w.kernel.forgotten())
+		}
+	})
+}
+
 // TestGenerations: an answer never tells a mapping that another policy made.
 func TestGenerations(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {

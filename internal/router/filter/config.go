@@ -22,14 +22,16 @@ type Rule struct {
 	// Shared says that one mapping serves every client whose rule is shared: Bind is called once, for no client. Without
 	// it each client has a mapping of its own, and what one has resolved opens nothing for another.
 	Shared bool
-	// Generation is the policy's. A mapping that another generation made is made again before it is answered.
+	// Generation changes with whatever makes a mapping void: the policy, the client's endpoint, a kernel that lost its
+	// elements. A mapping that another generation made is made again before it is answered.
 	Generation uint64
 }
 
 // Names is the policy.
 type Names interface {
 	// Lookup says whether a client may ask for a name, which is in lower case without a dot at its end. It is called
-	// for each question, by many goroutines, and must not wait.
+	// for each question, by many goroutines, and must not wait. The zero Addr asks whether a mapping for all clients
+	// still stands: such a mapping ends if the answer is no, or is not Shared.
 	Lookup(client netip.Addr, name string) (Rule, bool)
 }
 
@@ -43,13 +45,14 @@ type Binder interface {
 
 // Upstream reaches resolvers.
 type Upstream interface {
-	// Open gives a new connected socket to a resolver, for one query. The network is "udp" or "tcp".
+	// Open gives a new connected socket to a resolver, for one query. The network is "udp" or "tcp". It ends with the
+	// context.
 	Open(ctx context.Context, network string) (net.Conn, error)
 }
 
 // Config is what a filter needs. The first five fields are required.
 type Config struct {
-	Packet   net.PacketConn // UDP; its address must be the one that questions are redirected to
+	Packet   net.PacketConn // UDP, bound to the address that questions are redirected to: answers come from there
 	Listener net.Listener   // TCP
 	Names    Names
 	Binder   Binder

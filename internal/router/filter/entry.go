@@ -40,8 +40,7 @@ type binding struct {
 	rule  Rule
 	addrs []netip.Addr // what it leads to, in order
 	told  []netip.Addr // what clients are told
-	asker netip.Addr   // who asked last
-	asked time.Time
+	asked time.Time    // by a client
 }
 
 // fits reports whether a mapping that was made for one rule serves another.
@@ -77,7 +76,7 @@ func (e *entry) told(client netip.Addr, r Rule, now time.Time) (addrs []netip.Ad
 	if e.gone || b == nil || !b.fits(r) {
 		return nil, false
 	}
-	b.asker, b.asked = client, now
+	b.asked = now
 	return b.told, true
 }
 
@@ -154,7 +153,7 @@ func (e *entry) put(key netip.Addr, b binding) (first bool) {
 	defer e.mu.Unlock()
 	old := e.bindings[key]
 	if old != nil && old.asked.After(b.asked) {
-		b.asker, b.asked = old.asker, old.asked
+		b.asked = old.asked
 	}
 	e.bindings[key] = &b
 	return old == nil

@@ -6,9 +6,15 @@ import (
 	"github.com/mcpnet/mcpnet/internal/router/dnsmsg"
 )
 
+// shownName is how much of a name is shown: twice of it, and the words around, fit into an extended error.
+const shownName = 60
+
 // explain puts a reason into words for whoever looks at the answer, with the remedy.
 func (c Config) explain(name string, r Reason) (dnsmsg.EDE, string) {
 	l := c.Limits
+	if len(name) > shownName {
+		name = name[:shownName] + "…"
+	}
 	switch r {
 	case NotAllowed:
 		return dnsmsg.EDEProhibited, fmt.Sprintf("mcpnet.allow%s does not name %s; to allow it: mcpnet allow %s %s",

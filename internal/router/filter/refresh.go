@@ -108,14 +108,14 @@ func (c *cache) move(ctx context.Context, e *entry, o outcome, start time.Time) 
 // moveOne writes a mapping if it changes, or if the kernel would let go of it.
 func (c *cache) moveOne(ctx context.Context, e *entry, key netip.Addr, o outcome) error {
 	old, _ := e.binding(key)
-	rule, ok := c.cfg.Names.Lookup(old.asker, e.name)
-	if !ok || keyOf(old.asker, rule) != key {
+	rule, ok := c.cfg.Names.Lookup(key, e.name)
+	if !ok || rule.Shared == key.IsValid() {
 		return nil // The next round prunes it.
 	}
 	if !rule.Real && old.fits(rule) && old.leadsTo(o.addrs) {
 		return nil
 	}
-	b, err := c.write(ctx, e.name, key, o, binding{rule: rule, asker: old.asker, asked: old.asked})
+	b, err := c.write(ctx, e.name, key, o, binding{rule: rule, asked: old.asked})
 	if err != nil {
 		return err
 	}
@@ -133,9 +133,9 @@ func (c *cache) prune(ctx context.Context, e *entry) bool {
 	now := time.Now()
 	for _, key := range e.keys() {
 		b, _ := e.binding(key)
-		rule, ok := c.cfg.Names.Lookup(b.asker, e.name)
+		rule, ok := c.cfg.Names.Lookup(key, e.name)
 		switch {
-		case !ok || keyOf(b.asker, rule) != key:
+		case !ok || rule.Shared == key.IsValid():
 			c.forget(e, key, NotAllowed)
 		case rule.Zone != "" && now.Sub(b.asked) > c.cfg.Limits.WildIdle:
 			c.forget(e, key, Unused)

@@ -15,7 +15,7 @@ type wildName struct {
 // claim lets a client ask for a name below a wildcard's zone, or says what is in the way.
 func (cs *clients) claim(c *client, name, zone string, now time.Time) Reason {
 	labels, ok := dnsmsg.Below(name, zone)
-	if ok && (dnsmsg.Labels(labels) > cs.limits.WildLabels || dnsmsg.LongestLabel(labels) > cs.limits.WildLabel) {
+	if !ok || dnsmsg.Labels(labels) > cs.limits.WildLabels || dnsmsg.LongestLabel(labels) > cs.limits.WildLabel {
 		return WildShape
 	}
 	cs.mu.Lock()
