@@ -121,6 +121,13 @@ func (k *kernel) forgotten() []string {
 	return slices.Clone(k.forgot)
 }
 
+// addressOf is the synthetic address of a name.
+func (k *kernel) addressOf(name string) netip.Addr {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.given[name]
+}
+
 // leadsTo is where a synthetic address leads.
 func (k *kernel) leadsTo(a netip.Addr) []netip.Addr {
 	k.mu.Lock()
