@@ -174,9 +174,10 @@ func run(t *testing.T, change func(*filter.Config), test func(*testing.T, *world
 		done := make(chan error)
 		go func() { done <- filter.Serve(ctx, w.config(change)) }()
 		test(t, w)
+		start := time.Now()
 		stop()
-		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
+		if err := <-done; err != nil || time.Since(start) > 0 {
+			t.Errorf("Serve ended after %s: %v", time.Since(start), err)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -14,14 +15,14 @@ import (
 // longestQuery is how long a query over TCP may be. A name, and EDNS with padding, are much shorter.
 const longestQuery = 2048
 
-// serveTCP answers connections until the listener is closed.
+// serveTCP answers connections until the listener is closed. Any other error passes: there may be too many files open.
 func (s *server) serveTCP(ctx context.Context, l net.Listener) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
-			return err
+			return fmt.Errorf("accept connections: %w", err)
 		}
 		if err != nil {
 			time.Sleep(pause)

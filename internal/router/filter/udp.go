@@ -3,6 +3,7 @@ package filter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -11,23 +12,28 @@ import (
 	"github.com/mcpnet/mcpnet/internal/router/dnsmsg"
 )
 
-// pause is how long is waited after a socket's error that may pass.
-const pause = 20 * time.Millisecond
+const (
+	// pause is how long is waited after a socket's error that may pass.
+	pause = 20 * time.Millisecond
+	// maxErrors is how many errors in a row do not pass.
+	maxErrors = 50
+)
 
-// serveUDP answers datagrams until the socket is closed.
+// serveUDP answers datagrams until the socket is closed, or gives nothing but errors.
 func (s *server) serveUDP(ctx context.Context, conn net.PacketConn) error {
 	var deciding sync.WaitGroup
 	defer deciding.Wait()
 	buf := make([]byte, maxDatagram)
-	for {
+	for failures := 0; ; {
 		n, from, err := conn.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return err
-		}
 		if err != nil {
+			if failures++; failures > maxErrors || errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("read questions: %w", err)
+			}
 			time.Sleep(pause)
 			continue
 		}
+		failures = 0
 		a := s.receive(addrOf(from), buf[:n])
 		if !a.open {
 			send(conn, from, a.answer)
