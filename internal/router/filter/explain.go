@@ -22,10 +22,11 @@ func (c Config) explain(name string, r Reason) (dnsmsg.EDE, string) {
 	case NotAHost:
 		return dnsmsg.EDEProhibited, "no host can have this name, so mcpnet.allow cannot name it"
 	case PrivateAnswer:
-		return dnsmsg.EDEBlocked, fmt.Sprintf("private-answer: %s leads to addresses that are private, of a link or of a host;"+
-			" mcpnet.allow opens such an address only by its number", name)
+		return dnsmsg.EDEBlocked, fmt.Sprintf("private-answer: %s leads to addresses that are private, of a link or of a"+
+			" host; mcpnet.allow opens such an address only by its number", name)
 	case WildNames:
-		return dnsmsg.EDEBlocked, fmt.Sprintf("more than %d names below wildcards of mcpnet.allow; name the host itself", l.WildNames)
+		return dnsmsg.EDEBlocked, fmt.Sprintf("more than %d names below wildcards of mcpnet.allow; name the host itself",
+			l.WildNames)
 	case WildNamesAll:
 		return dnsmsg.EDEBlocked, fmt.Sprintf("more than %d names below wildcards of mcpnet.allow on the network;"+
 			" name the host itself", l.WildNamesAll)

@@ -24,13 +24,13 @@ var (
 
 const api = "api.example.com"
 
-// policy is what clients may ask for. A rule of a client stands before that for all.
-type policy struct {
+// rules are what clients may ask for. A rule of a client stands before that for all.
+type rules struct {
 	mu    sync.Mutex
 	rules map[string]filter.Rule // "172.20.0.10 name" or "name" or "*.zone"
 }
 
-func (p *policy) Lookup(client netip.Addr, name string) (filter.Rule, bool) {
+func (p *rules) Lookup(client netip.Addr, name string) (filter.Rule, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, key := range []string{client.String() + " " + name, name} {
@@ -48,13 +48,13 @@ func (p *policy) Lookup(client netip.Addr, name string) (filter.Rule, bool) {
 	return filter.Rule{}, false
 }
 
-func (p *policy) set(key string, r filter.Rule) {
+func (p *rules) set(key string, r filter.Rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules[key] = r
 }
 
-func (p *policy) remove(key string) {
+func (p *rules) remove(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.rules, key)
@@ -137,7 +137,7 @@ func (k *kernel) leadsTo(a netip.Addr) []netip.Addr {
 
 // world is a filter with all that is around it.
 type world struct {
-	policy   *policy
+	policy   *rules
 	kernel   *kernel
 	upstream *upstream
 	udp      *packets
@@ -184,7 +184,7 @@ func run(t *testing.T, change func(*filter.Config), test func(*testing.T, *world
 
 func newWorld() *world {
 	w := &world{
-		policy:   &policy{rules: map[string]filter.Rule{api: {}, "*.slack.com": {}}},
+		policy:   &rules{rules: map[string]filter.Rule{api: {}, "*.slack.com": {}}},
 		kernel:   &kernel{given: map[string]netip.Addr{}, mappings: map[netip.Addr][]netip.Addr{}},
 		upstream: &upstream{},
 		udp:      newPackets(), tcp: newStreams(),

@@ -16,16 +16,7 @@ func (c *cache) keep(ctx context.Context) {
 	var running errgroup.Group
 	running.SetLimit(c.cfg.Limits.Refresh)
 	defer func() { _ = running.Wait() }() // They have no errors.
-	ticks := time.NewTicker(refreshEvery)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticks.C:
-			c.refreshDue(ctx, &running, now)
-		}
-	}
+	every(ctx, refreshEvery, func(now time.Time) { c.refreshDue(ctx, &running, now) })
 }
 
 // refreshDue starts as many refreshes as may run at once. The others are due still at the next tick.
@@ -91,8 +82,10 @@ func (c *cache) stumbled(e *entry, start time.Time) {
 	c.observe(netip.Addr{}, e.name, Kept, UpstreamFailed, now.Sub(start))
 }
 
-// move has each mapping of a name lead to new addresses.
+// move has each mapping of a name lead to new addresses. A kernel that stalls does not hold up new clients for long.
 func (c *cache) move(ctx context.Context, e *entry, o outcome, start time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Limits.Resolve)
+	defer cancel()
 	verdict, reason := Refreshed, Reason("")
 	for _, key := range e.keys() {
 		if err := c.moveOne(ctx, e, key, o); err != nil {

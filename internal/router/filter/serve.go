@@ -21,22 +21,23 @@ func Serve(ctx context.Context, cfg Config) error {
 	all.Go(func() error { return s.serveUDP(inner, cfg.Packet) })
 	all.Go(func() error { return s.serveTCP(inner, cfg.Listener) })
 	all.Go(func() error { s.cache.keep(inner); return nil })
-	all.Go(func() error { s.sweep(inner); return nil })
+	all.Go(func() error { every(inner, sweepEvery, s.clients.sweep); return nil })
 	if err := all.Wait(); ctx.Err() == nil {
 		return err
 	}
 	return nil
 }
 
-func (s *server) sweep(ctx context.Context) {
-	ticks := time.NewTicker(sweepEvery)
+// every calls a function at intervals until the context ends.
+func every(ctx context.Context, interval time.Duration, do func(now time.Time)) {
+	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticks.C:
-			s.clients.sweep(now)
+			do(now)
 		}
 	}
 }

@@ -70,7 +70,8 @@ func (s *server) finish(ctx context.Context, a arrival) []byte {
 
 // conclude reports a decision, and puts it into words.
 func (s *server) conclude(from netip.Addr, q dnsmsg.Query, d decision, start time.Time) []byte {
-	s.cfg.Observe(Event{Client: from, Name: q.Name, Type: q.Type, Verdict: d.verdict, Reason: d.reason, Took: time.Since(start)})
+	s.cfg.Observe(Event{Client: from, Name: q.Name, Type: q.Type, Verdict: d.verdict, Reason: d.reason,
+		Took: time.Since(start)})
 	switch d.verdict {
 	case Answered:
 		return dnsmsg.Answer(q, uint32(s.cfg.Limits.ClientTTL/time.Second), d.addrs...)

@@ -2,13 +2,16 @@ package filter_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"go4.org/netipx"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/mcpnet/mcpnet/internal/policy"
 	"github.com/mcpnet/mcpnet/internal/router/filter"
 )
 
@@ -155,6 +158,21 @@ func TestPermittedAddresses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNotPublic: what the policy does not take for the internet, no name leads to.
+func TestNotPublic(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		for i, p := range policy.NotPublic {
+			for j, a := range []netip.Addr{p.Masked().Addr(), netipx.PrefixLastIP(p)} {
+				w.upstream.set(says(60, a.String()))
+				name := fmt.Sprintf("n%d.slack.com", i*2+j)
+				if m := w.udp.ask(t, alice, name, dnsmessage.TypeA); m.RCode != dnsmessage.RCodeNameError || len(m.Answers) != 0 {
+					t.Errorf("%s: %+v", a, m)
+				}
+			}
+		}
+	})
 }
 
 func TestResolverThatCannotBeReached(t *testing.T) {
