@@ -94,6 +94,9 @@ func (c *cache) lookup(ctx context.Context, name string) outcome {
 	case len(usable) == 0:
 		return outcome{reason: PrivateAnswer}
 	}
+	if len(usable) < len(reply.Addrs) {
+		c.observe(netip.Addr{}, name, Sifted, PrivateAnswer, 0)
+	}
 	return outcome{addrs: usable, ttl: time.Duration(reply.TTL) * time.Second}
 }
 

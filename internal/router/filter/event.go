@@ -31,8 +31,9 @@ const (
 	Dropped  Verdict = "dropped"  // nothing was said
 )
 
-// The verdicts on mappings in the background.
+// The verdicts on mappings, and on what resolvers say. Nobody is the client.
 const (
+	Sifted    Verdict = "sifted"    // some addresses of an answer were left out
 	Refreshed Verdict = "refreshed" // resolvers answered
 	Kept      Verdict = "kept"      // something failed: the mapping stays as it is
 	Forgotten Verdict = "forgotten" // the mapping is refreshed no more

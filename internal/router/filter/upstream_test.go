@@ -145,6 +145,22 @@ func addrsText(addrs []netip.Addr) string {
 	return "[" + strings.Join(words, " ") + "]"
 }
 
+// TestSifted: that a resolver gave an address that no name may lead to is reported even if others are good.
+func TestSifted(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		w.upstream.set(says(60, "203.0.113.7", "127.0.0.1"))
+		w.udp.ask(t, alice, api, dnsmessage.TypeA)
+		if w.count(filter.Sifted, filter.PrivateAnswer) != 1 {
+			t.Errorf("%+v", w.events)
+		}
+		w.upstream.set(says(60, "203.0.113.7"))
+		time.Sleep(62 * time.Second)
+		if w.count(filter.Refreshed, "") != 1 || w.count(filter.Sifted, filter.PrivateAnswer) != 1 {
+			t.Errorf("%+v", w.events)
+		}
+	})
+}
+
 func TestPermittedAddresses(t *testing.T) {
 	anything := func(c *filter.Config) { c.Permitted = func(netip.Addr) bool { return true } }
 	for addr, verdict := range map[string]filter.Verdict{"10.1.2.3": filter.Answered, "169.254.169.254": filter.Answered,
