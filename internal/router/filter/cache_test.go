@@ -274,6 +274,33 @@ func TestGenerations(t *testing.T) {
 		if len(w.kernel.written()) != 4 {
 			t.Errorf("a refresh wrote nothing: %q", w.kernel.written())
 		}
+		w.policy.set(api, filter.Rule{Generation: 3, Real: true})
+		if m := w.udp.ask(t, alice, api, dnsmessage.TypeA); addrsText(told(m)) != "[203.0.113.1]" {
+			t.Errorf("the synthetic address was told for the real one: %+v", m)
+		}
+	})
+}
+
+// TestQuestionWhileTheNameLeaves: a mapping is never kept where no refresh finds it.
+func TestQuestionWhileTheNameLeaves(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		w.udp.ask(t, alice, api, dnsmessage.TypeA)
+		hold := make(chan struct{})
+		w.policy.mu.Lock()
+		delete(w.policy.rules, api)
+		w.policy.rules[bob.String()+" "+api] = filter.Rule{}
+		w.policy.hold = hold
+		w.policy.mu.Unlock()
+		time.Sleep(62 * time.Second) // The refresh looks whether the policy ended, and waits.
+		back := w.udp.send(bob, question(t, api, dnsmessage.TypeA))
+		synctest.Wait()
+		close(hold)
+		synthetic := told(w.udp.wait(t, back))
+		w.upstream.set(says(60, "203.0.113.9"))
+		time.Sleep(62 * time.Second)
+		if to := w.kernel.leadsTo(synthetic[0]); addrsText(to) != "[203.0.113.9]" || len(w.kernel.forgotten()) != 1 {
+			t.Errorf("leads to %v, forgot %q", to, w.kernel.forgotten())
+		}
 	})
 }
 

@@ -28,9 +28,20 @@ const api = "api.example.com"
 type rules struct {
 	mu    sync.Mutex
 	rules map[string]filter.Rule // "172.20.0.10 name" or "name" or "*.zone"
+	hold  chan struct{}          // if it is there, questions about alice wait until it closes
+}
+
+func (p *rules) wait(client netip.Addr) {
+	p.mu.Lock()
+	hold := p.hold
+	p.mu.Unlock()
+	if hold != nil && client == alice {
+		<-hold
+	}
 }
 
 func (p *rules) Lookup(client netip.Addr, name string) (filter.Rule, bool) {
+	p.wait(client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, key := range []string{client.String() + " " + name, name} {
