@@ -188,6 +188,34 @@ func TestWildcardTunnel(t *testing.T) {
 	})
 }
 
+// TestWildcardNamesInUse: a name is alive as long as one client asks for it.
+func TestWildcardNamesInUse(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*filter.Config)
+		reason filter.Reason
+	}{
+		"of a client": {func(c *filter.Config) { c.Limits.WildNames = 1 }, filter.WildNames},
+		"in all":      {func(c *filter.Config) { c.Limits.WildNamesAll = 1 }, filter.WildNamesAll},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, test.change, func(t *testing.T, w *world) {
+				w.udp.ask(t, alice, "a.slack.com", dnsmessage.TypeA)
+				for range 7 { // In the end it is more than an hour since the first question.
+					w.udp.ask(t, bob, "a.slack.com", dnsmessage.TypeA)
+					time.Sleep(10 * time.Minute)
+				}
+				if w.udp.ask(t, bob, "b.slack.com", dnsmessage.TypeA); w.count(filter.Denied, test.reason) != 1 {
+					t.Errorf("%+v", w.events)
+				}
+				time.Sleep(62 * time.Minute)
+				if m := w.udp.ask(t, bob, "b.slack.com", dnsmessage.TypeA); len(told(m)) != 1 {
+					t.Errorf("when nobody asks any more: %+v", m)
+				}
+			})
+		})
+	}
+}
+
 // TestTypesBelowWildcards: other types reach no resolver, so they hold no name.
 func TestTypesBelowWildcards(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
