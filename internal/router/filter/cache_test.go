@@ -304,6 +304,27 @@ func TestQuestionWhileTheNameLeaves(t *testing.T) {
 	})
 }
 
+// TestRefreshAmongQuestions: names that wait for their first answer take no refresh from others.
+func TestRefreshAmongQuestions(t *testing.T) {
+	run(t, func(c *filter.Config) { c.Limits.Refresh = 1 }, func(t *testing.T, w *world) {
+		w.udp.ask(t, alice, api, dnsmessage.TypeA)
+		w.upstream.set(func(network string, q dnsmessage.Message) [][]byte {
+			if q.Questions[0].Name.String() != api+"." {
+				return nil
+			}
+			return says(60, "203.0.113.9")(network, q)
+		})
+		time.Sleep(58500 * time.Millisecond)
+		for i := range 20 {
+			w.udp.send(alice, question(t, fmt.Sprintf("x%d.slack.com", i), dnsmessage.TypeA))
+		}
+		time.Sleep(2700 * time.Millisecond)
+		if w.count(filter.Refreshed, "") != 1 {
+			t.Errorf("%+v", w.events)
+		}
+	})
+}
+
 // TestBindThatFailsAtRefresh: the old mapping stands, and it is tried again.
 func TestBindThatFailsAtRefresh(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {

@@ -17,7 +17,7 @@ type entry struct {
 	work chan struct{}
 
 	mu         sync.Mutex // guards the rest; never held while something waits
-	gone       bool       // no more in the cache: to be looked up again
+	gone       bool       // no more in the cache, without bindings: to be looked up again
 	refreshing bool
 	asked      time.Time // by a client
 	tried      time.Time // by us
@@ -73,7 +73,7 @@ func (e *entry) told(client netip.Addr, r Rule, now time.Time) (addrs []netip.Ad
 	defer e.mu.Unlock()
 	e.asked = now
 	b := e.bindings[keyOf(client, r)]
-	if e.gone || b == nil || !b.fits(r) {
+	if b == nil || !b.fits(r) {
 		return nil, false
 	}
 	b.asked = now
