@@ -151,12 +151,9 @@ func (e *entry) binding(key netip.Addr) (binding, bool) {
 func (e *entry) put(key netip.Addr, b binding) (first bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.bindings[key]
-	if old != nil && old.asked.After(b.asked) {
-		b.asked = old.asked
-	}
+	first = e.bindings[key] == nil
 	e.bindings[key] = &b
-	return old == nil
+	return first
 }
 
 // take forgets a mapping.
