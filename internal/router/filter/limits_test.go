@@ -117,6 +117,11 @@ func TestNamesAndMappingsAreBounded(t *testing.T) {
 				if w.count(filter.Failed, filter.TooManyNames) != 1 || len(w.kernel.written()) != 2 {
 					t.Errorf("%+v %q", w.events, w.kernel.written())
 				}
+				w.policy.remove("*.slack.com")
+				time.Sleep(62 * time.Second)
+				if m := w.udp.ask(t, alice, api, dnsmessage.TypeA); len(told(m)) != 1 {
+					t.Errorf("when the others are gone: %+v", m)
+				}
 			})
 		})
 	}
