@@ -113,7 +113,9 @@ func TestParseQueryRefuses(t *testing.T) {
 		"EDNS cut":          {wire(t, recurse, oneEDNS, api, aIN, "00 0029 04d0 00000000 0008 000a"), 1},
 		"EDNS twice":        {wire(t, recurse, "0001 0000 0000 0002", api, aIN, opt1232, opt1232), 1},
 		"EDNS of a name":    {wire(t, recurse, oneEDNS, api, aIN, "0161", opt1232), 1},
-		"EDNS version 1":    {wire(t, recurse, oneEDNS, api, aIN, "00 0029 04d0 00010000 0000"), 16},
+		"129 records": {wire(t, recurse, "0001 0000 0000 0081", api, aIN,
+			strings.Repeat("00 0010 0001 00000000 0001 00", 129)), 1},
+		"EDNS version 1": {wire(t, recurse, oneEDNS, api, aIN, "00 0029 04d0 00010000 0000"), 16},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +123,11 @@ func TestParseQueryRefuses(t *testing.T) {
 			if err == nil {
 				t.Fatalf("taken for %+v", q)
 			}
-			if got := codeOf(t, dnsmsg.ReplyTo(err)); got != test.code {
+			reply := dnsmsg.ReplyTo(err)
+			if reply != nil && (reply[0] != test.msg[0] || reply[1] != test.msg[1] || reply[2]>>3&15 != test.msg[2]>>3&15) {
+				t.Errorf("another id or operation: % x", reply)
+			}
+			if got := codeOf(t, reply); got != test.code {
 				t.Errorf("%v: answered with %d, not %d", err, got, test.code)
 			}
 		})

@@ -145,6 +145,23 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// TestRefreshOfAnAlias: the alias has the shorter life, though another message said so.
+func TestRefreshOfAnAlias(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		w.upstream.set(func(_ string, q dnsmessage.Message) [][]byte {
+			if q.Questions[0].Name.String() == api+"." {
+				return [][]byte{reply(q, alias(api+".", 10, "cdn.example."))}
+			}
+			return [][]byte{reply(q, address("cdn.example.", 600, "203.0.113.1"))}
+		})
+		w.udp.ask(t, alice, api, dnsmessage.TypeA)
+		time.Sleep(11500 * time.Millisecond)
+		if w.count(filter.Refreshed, "") != 1 {
+			t.Errorf("%+v", w.events)
+		}
+	})
+}
+
 // TestRefreshOfTheSame: addresses in another order are no change, so that connections do not move for nothing. Real
 // addresses are written each time: the kernel's have an end.
 func TestRefreshOfTheSame(t *testing.T) {

@@ -47,7 +47,7 @@ func (r resolver) resolve(ctx context.Context, name string) (dnsmsg.Reply, error
 // ask puts one question until a resolver answers.
 func (r resolver) ask(ctx context.Context, name string) (reply dnsmsg.Reply, err error) {
 	for range r.limits.Tries {
-		if reply, err = r.try(ctx, name); err == nil || ctx.Err() != nil {
+		if reply, err = r.try(ctx, name); err == nil {
 			break
 		}
 	}
