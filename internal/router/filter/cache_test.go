@@ -76,6 +76,10 @@ func TestOneClientsMappingOpensNothingForAnother(t *testing.T) {
 		if m := w.udp.ask(t, bob, api, dnsmessage.TypeA); m.RCode != dnsmessage.RCodeNameError || len(m.Answers) != 0 {
 			t.Errorf("another client got %+v", m)
 		}
+		mapped := netip.AddrFrom16(alice.As16()) // as sockets of both families tell it
+		if m := w.udp.ask(t, mapped, api, dnsmessage.TypeA); len(told(m)) != 1 || len(w.kernel.written()) != 1 {
+			t.Errorf("the same client through another socket: %+v, %q", m, w.kernel.written())
+		}
 		w.policy.set(bob.String()+" "+api, filter.Rule{})
 		if m := w.udp.ask(t, bob, api, dnsmessage.TypeA); len(told(m)) != 1 || len(w.kernel.written()) != 2 {
 			t.Errorf("%+v, %q", m, w.kernel.written())
