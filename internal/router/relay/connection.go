@@ -46,11 +46,8 @@ func (c *connection) run() {
 
 // letThrough makes the connection to the target, once the client has asked for it.
 func (c *connection) letThrough() (*net.TCPConn, *denial) {
-	err := c.client.SetKeepAliveConfig(keepAlive)
-	if err == nil {
-		c.original, err = c.relay.config.Original(c.client)
-	}
-	if err != nil {
+	var err error
+	if c.original, err = c.relay.config.Original(c.client); err != nil {
 		return nil, &denial{reason: NoOriginal, err: err}
 	}
 	if !c.relay.admit(c) {
@@ -93,7 +90,7 @@ func begin(ctx context.Context, upstream *net.TCPConn, said []byte) error {
 	if _, err := upstream.Write(said); err != nil {
 		return err
 	}
-	return errors.Join(upstream.SetWriteDeadline(time.Time{}), upstream.SetKeepAliveConfig(keepAlive))
+	return upstream.SetWriteDeadline(time.Time{})
 }
 
 // carry passes on what both sides say until both are done.

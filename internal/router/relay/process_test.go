@@ -14,6 +14,9 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mcpnet/mcpnet/internal/router/relay"
 )
@@ -67,7 +70,8 @@ func tell(in io.Reader, out io.Writer) error {
 type state struct {
 	Goroutines, Sockets, Pipes int
 	Memory                     uint64 // of Go's heap and stacks
-	Copied                     int    // bytes that passed through the process's own memory
+	CPU                        time.Duration
+	Copied                     int // bytes that passed through the process's own memory
 }
 
 func stateOfProcess() (state, error) {
@@ -75,6 +79,11 @@ func stateOfProcess() (state, error) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	s := state{Goroutines: runtime.NumGoroutine(), Memory: m.HeapInuse + m.StackInuse}
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		return s, err
+	}
+	s.CPU = time.Duration(used.Utime.Nano() + used.Stime.Nano())
 	fds, err := filepath.Glob("/proc/self/fd/*")
 	for _, fd := range fds {
 		to, _ := os.Readlink(fd)

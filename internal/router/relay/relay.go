@@ -22,8 +22,8 @@ type Config struct {
 	Owner func(server netip.Addr, original netip.AddrPort) (Target, bool)
 	// Original tells where a client meant to connect to. The default is Redirected.
 	Original func(*net.TCPConn) (netip.AddrPort, error)
-	// Dial connects to a target's address. The default is a plain connection.
-	Dial func(context.Context, Target) (*net.TCPConn, error)
+	// Dial connects to a target's address for a server. The default is a plain connection by Dialer.
+	Dial func(ctx context.Context, server netip.Addr, to Target) (*net.TCPConn, error)
 	// Observe is told what becomes of each connection. It must not block. The default is nobody.
 	Observe func(Event)
 	// Limits that are zero have their defaults.
@@ -55,8 +55,8 @@ func New(config Config) *Relay {
 	return &Relay{config: config, seats: newSeats(config.Limits), live: map[*connection]struct{}{}}
 }
 
-func dial(ctx context.Context, to Target) (*net.TCPConn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", to.Addr.String())
+func dial(ctx context.Context, _ netip.Addr, to Target) (*net.TCPConn, error) {
+	conn, err := Dialer().DialContext(ctx, "tcp", to.Addr.String())
 	if err != nil {
 		return nil, err
 	}
