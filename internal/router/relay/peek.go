@@ -2,8 +2,10 @@ package relay
 
 import (
 	"errors"
+	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mcpnet/mcpnet/internal/router/hello"
@@ -29,43 +31,95 @@ func (s *said) release() {
 
 // read reads the client's hello, and denies what does not ask for the target's name.
 func (c *connection) read(kind hello.Kind) (*said, *denial) {
-	s := &said{}
-	name, err := c.readName(kind, s)
+	p := peek{client: c.client, kind: kind, limits: c.relay.config.Limits, said: &said{}}
+	name, err := p.name()
 	if err != nil {
-		return s, &denial{reason: whyNoName(err), err: err}
+		return p.said, &denial{reason: whyNoName(err), err: err}
 	}
 	if name != c.target.Name {
-		return s, &denial{reason: mismatch(kind), asked: name}
+		return p.said, &denial{reason: mismatch(kind), asked: name}
 	}
-	return s, nil
+	return p.said, nil
 }
 
-func (c *connection) readName(kind hello.Kind, s *said) (string, error) {
-	limits := c.relay.config.Limits
-	end := time.Now().Add(limits.Hello)
-	raw, err := c.client.SyscallConn()
-	if err != nil {
+// peek is the reading of one hello.
+type peek struct {
+	client  *net.TCPConn
+	raw     syscall.RawConn
+	kind    hello.Kind
+	limits  Limits
+	end     time.Time // of the hello
+	said    *said
+	greeted bool // the client was sent hello.Settings, whose acknowledgement is not to reach the server
+}
+
+// name reads until the name shows.
+func (p *peek) name() (name string, err error) {
+	p.end = time.Now().Add(p.limits.Hello)
+	if p.raw, err = p.client.SyscallConn(); err != nil {
 		return "", err
 	}
 	for {
-		if err := c.client.SetReadDeadline(earlier(end, time.Now().Add(limits.Silence))); err != nil {
+		if err := p.more(); err != nil {
 			return "", err
 		}
-		if err := waitReadable(raw); err != nil {
-			return "", err
+		name, err := hello.Name(p.kind, p.said.bytes())
+		if err == nil && !p.acknowledged() {
+			err = hello.ErrMore
 		}
-		if s.buffer == nil {
-			s.buffer = buffers.Get().(*[hello.Max]byte)
-		}
-		size, err := c.client.Read(s.buffer[s.size:])
-		if err != nil {
-			return "", err
-		}
-		s.size += size
-		if name, err := hello.Name(kind, s.bytes()); !errors.Is(err, hello.ErrMore) {
-			return name, errors.Join(err, c.client.SetReadDeadline(time.Time{}))
+		if !errors.Is(err, hello.ErrMore) {
+			return name, errors.Join(err, p.client.SetReadDeadline(time.Time{}))
 		}
 	}
+}
+
+// more waits for bytes, and reads them. Only then it takes a buffer.
+func (p *peek) more() error {
+	if err := p.await(); err != nil {
+		return err
+	}
+	if p.said.buffer == nil {
+		p.said.buffer = buffers.Get().(*[hello.Max]byte)
+	}
+	if p.said.size == hello.Max {
+		return &hello.Refusal{Reason: hello.TooLarge, What: "no acknowledgement of SETTINGS"}
+	}
+	size, err := p.client.Read(p.said.buffer[p.said.size:])
+	p.said.size += size
+	return err
+}
+
+func (p *peek) await() error {
+	if p.kind == hello.HTTP && !p.greeted && p.said.size > 0 && hello.AwaitsSettings(p.said.bytes()) {
+		if err := p.awaitUntil(time.Now().Add(greetAfter)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		p.greeted = true
+		if _, err := p.client.Write(hello.Settings); err != nil {
+			return err
+		}
+	}
+	return p.awaitUntil(time.Now().Add(p.limits.Silence))
+}
+
+func (p *peek) awaitUntil(t time.Time) error {
+	if err := p.client.SetReadDeadline(earlier(p.end, t)); err != nil {
+		return err
+	}
+	return waitReadable(p.raw)
+}
+
+// greetAfter is how long a client of HTTP/2 has to ask before the relay takes it for one that waits for SETTINGS.
+const greetAfter = 100 * time.Millisecond
+
+// acknowledged takes the acknowledgement of the relay's SETTINGS out of what was said. It is false while that is awaited.
+func (p *peek) acknowledged() bool {
+	if !p.greeted {
+		return true
+	}
+	rest, there := hello.WithoutAck(p.said.bytes())
+	p.said.size = len(rest)
+	return there
 }
 
 func earlier(a, b time.Time) time.Time {
