@@ -142,7 +142,7 @@ func continued(block vector, f frame, rest vector) (vector, error) {
 type fieldList struct {
 	authorities, hosts []string
 	connect            bool
-	regular            bool // a field that is no pseudo-header has come
+	regular            bool // the last field is no pseudo-header
 	wrong              string
 }
 
@@ -170,7 +170,7 @@ func (l *fieldList) add(f hpack.HeaderField) {
 	if f.IsPseudo() && l.regular {
 		l.wrong = "a pseudo-header behind a field"
 	}
-	l.regular = l.regular || !f.IsPseudo()
+	l.regular = !f.IsPseudo()
 	switch f.Name {
 	case ":authority":
 		l.authorities = append(l.authorities, f.Value)

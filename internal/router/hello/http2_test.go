@@ -49,7 +49,7 @@ func headers(fragment []byte) http2.HeadersFrameParam {
 }
 
 func TestStreamHost(t *testing.T) {
-	whole := getFrom(":authority", "a.example", "user-agent", strings.Repeat("z", 300))
+	whole := getFrom(":authority", "a.example", "user-agent", strings.Repeat("z", 150))
 	for what, write := range map[string]func(*stream){
 		"plain":      func(s *stream) { _ = s.WriteHeaders(headers(whole)) },
 		"a port":     func(s *stream) { _ = s.WriteHeaders(headers(getFrom(":authority", "A.example:8080"))) },
@@ -64,6 +64,9 @@ func TestStreamHost(t *testing.T) {
 			h := headers(whole)
 			h.PadLength, h.Priority = 200, http2.PriorityParam{StreamDep: 3, Weight: 1}
 			_ = s.WriteHeaders(h)
+		},
+		"a reserved bit": func(s *stream) {
+			s.out.Write(append([]byte{0, 0, byte(len(whole)), 1, 4, 0x80, 0, 0, 1}, whole...))
 		},
 		"frames before": func(s *stream) {
 			_ = s.WriteWindowUpdate(0, 1<<20)
@@ -151,6 +154,7 @@ func TestStreamHostRefused(t *testing.T) {
 		"another host":           {getFrom(":authority", "a.example", "host", "b.example"), BadRequest},
 		"a host that is no name": {getFrom(":authority", "a.example", "host", "a.example/"), BadRequest},
 		"an empty host":          {getFrom(":authority", "a.example", "host", ""), BadRequest},
+		"upper case at the end":  {getFrom(":authority", "a.example", "xZ", "y"), BadRequest},
 		"upper case":             {getFrom(":authority", "a.example", "Host", "b.example"), BadRequest},
 		"a late pseudo-header":   {getFrom("x", "y", ":authority", "a.example"), BadRequest},
 		"a user":                 {getFrom(":authority", "b@a.example"), BadRequest},
@@ -181,6 +185,10 @@ func TestStreamFramesRefused(t *testing.T) {
 		"another stream goes on": func(s *stream) {
 			_ = s.WriteRawFrame(frameHeaders, 0, 1, good[:2])
 			_ = s.WriteContinuation(3, true, good[2:])
+		},
+		"a stream that differs in its first byte goes on": func(s *stream) {
+			_ = s.WriteRawFrame(frameHeaders, 0, 0x40000001, good[:2])
+			_ = s.WriteContinuation(1, true, good[2:])
 		},
 		"a ping in between": func(s *stream) {
 			_ = s.WriteRawFrame(frameHeaders, 0, 1, good[:2])

@@ -173,6 +173,19 @@ func TestServerNameOfMadeHello(t *testing.T) {
 	}
 }
 
+// TestLargest: the longest label, the longest name, and bytes up to the bound and beyond it.
+func TestLargest(t *testing.T) {
+	for _, name := range []string{strings.Repeat("a", 63) + ".example", strings.Repeat("a.", 126) + "a"} {
+		checkPrefixes(t, name, TLS, helloOf(serverNames(name)), name)
+	}
+	sent := append([]byte("POST / HTTP/1.1\r\nHost: a.example\r\n\r\n"), make([]byte, 2*Max)...)
+	for _, size := range []int{Max - 1, Max, Max + 1, len(sent)} {
+		if name, err := Name(HTTP, sent[:size]); name != "a.example" || err != nil {
+			t.Errorf("%d bytes: %q, %v", size, name, err)
+		}
+	}
+}
+
 func TestServerNameRefused(t *testing.T) {
 	good := helloOf(serverNames("a.example"))
 	split := message(serverNames("a.example"))
@@ -210,6 +223,7 @@ func TestServerNameRefused(t *testing.T) {
 		"a port":                   {helloOf(serverNames("a.example:443")), BadHello},
 		"a literal of IPv6":        {helloOf(serverNames("2001:db8::1")), BadHello},
 		"other than ASCII":         {helloOf(serverNames("\u212a.example")), BadHello},
+		"a long name":              {helloOf(serverNames(strings.Repeat("a.", 126) + "aa")), BadHello},
 		"a long label":             {helloOf(serverNames(strings.Repeat("a", 64) + ".example")), BadHello},
 		"bytes behind the list":    {helloOf(extension{0, append(vec(2, vec(2, []byte("a.example"), 0)), 0)}), BadHello},
 		"cut extensions":           {recordOf(typeHandshake, vec(3, split[4:len(split)-1], typeClientHello)), BadHello},
