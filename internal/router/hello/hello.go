@@ -2,11 +2,12 @@
 // reads untrusted bytes, has no effects, and is strict: what two programs might read in different ways is refused.
 //
 // What it cannot see:
-//   - Encrypted ClientHello. Its extension is refused, and so are clients that send it as GREASE, as browsers do: nobody
-//     but the server can tell the two apart. No TLS library sends GREASE of itself.
-//   - A second ClientHello after a HelloRetryRequest, and renegotiation. RFC 8446 (4.1.2) forbids another name there; that
-//     is for the server to check.
-//   - Requests after the first one on a connection, and streams after the first one of HTTP/2. They go to the same server.
+//   - Encrypted ClientHello. Its extension is refused, and so are clients that send it as GREASE, as browsers do:
+//     nobody but the server can tell the two apart.
+//   - A second ClientHello after a HelloRetryRequest, and renegotiation. RFC 8446 (4.1.2) forbids another name in the
+//     former; that is for the server to check.
+//   - Requests after the first one on a connection, and streams after the first one of HTTP/2. They go to the same
+//     server.
 package hello
 
 import (

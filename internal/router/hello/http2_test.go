@@ -175,12 +175,13 @@ func TestStreamHostRefused(t *testing.T) {
 
 // TestStreamFramesRefused: frames that are not what HEADERS have to be.
 func TestStreamFramesRefused(t *testing.T) {
+	const padded = flagEndHeaders | flagPadded
 	good := getFrom(":authority", "a.example")
 	for what, write := range map[string]func(*stream){
 		"an even stream":    func(s *stream) { _ = s.WriteRawFrame(frameHeaders, flagEndHeaders, 2, good) },
 		"stream 0":          func(s *stream) { _ = s.WriteRawFrame(frameHeaders, flagEndHeaders, 0, good) },
-		"too much padding":  func(s *stream) { _ = s.WriteRawFrame(frameHeaders, flagEndHeaders|flagPadded, 1, []byte{2, 0}) },
-		"no padding length": func(s *stream) { _ = s.WriteRawFrame(frameHeaders, flagEndHeaders|flagPadded, 1, nil) },
+		"too much padding":  func(s *stream) { _ = s.WriteRawFrame(frameHeaders, padded, 1, []byte{2, 0}) },
+		"no padding length": func(s *stream) { _ = s.WriteRawFrame(frameHeaders, padded, 1, nil) },
 		"a cut priority":    func(s *stream) { _ = s.WriteRawFrame(frameHeaders, flagEndHeaders|flagPriority, 1, good[:4]) },
 		"another stream goes on": func(s *stream) {
 			_ = s.WriteRawFrame(frameHeaders, 0, 1, good[:2])

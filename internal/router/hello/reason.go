@@ -20,7 +20,8 @@ const (
 
 // Reasons lists the reasons of this package.
 func Reasons() []Reason {
-	return []Reason{NoHello, BadHello, SNIMissing, EncryptedHello, NoRequest, BadRequest, HostMissing, ProxyRequest, TooLarge}
+	return []Reason{NoHello, BadHello, SNIMissing, EncryptedHello, NoRequest, BadRequest, HostMissing, ProxyRequest,
+		TooLarge}
 }
 
 // Refusal is why no name can be read.

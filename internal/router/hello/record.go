@@ -78,7 +78,8 @@ func assemble(sent []byte, size int) vector {
 	return message
 }
 
-// record splits the first record off. Of a record that is not whole, rest is nil and the fragment is what is there of it.
+// record splits the first record off. Of a record that is not whole, rest is nil and the fragment is what is there of
+// it.
 func record(sent []byte) (fragment, rest []byte, err error) {
 	if err := checkRecord(sent); err != nil {
 		return nil, nil, err

@@ -2,10 +2,10 @@ package hello
 
 import "bytes"
 
-// Some clients of HTTP/2 with prior knowledge, such as grpc-go, ask for nothing before the server has sent its SETTINGS, and
-// nobody is a server before it is known whom they ask for. Whoever reads the hello may say Settings in the server's place:
-// a server may send SETTINGS as often as it likes. The client acknowledges each of them, and the server must not see an
-// acknowledgement of what it did not send.
+// Some clients of HTTP/2 with prior knowledge, such as grpc-go, ask for nothing before the server has sent its
+// SETTINGS, and nobody is a server before it is known whom they ask for. Whoever reads the hello may say Settings in
+// the server's place: a server may send SETTINGS as often as it likes. The client acknowledges each of them, and the
+// server must not see an acknowledgement of what it did not send.
 
 // Settings is a SETTINGS frame that changes nothing.
 var Settings = []byte{0, 0, 0, frameSettings, 0, 0, 0, 0, 0}

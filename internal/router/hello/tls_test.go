@@ -193,6 +193,7 @@ func TestLargest(t *testing.T) {
 func TestServerNameRefused(t *testing.T) {
 	good := helloOf(serverNames("a.example"))
 	split := message(serverNames("a.example"))
+	behind := append(bytes.Clone(split), 0)
 	for what, c := range map[string]struct {
 		sent []byte
 		want Reason
@@ -206,13 +207,13 @@ func TestServerNameRefused(t *testing.T) {
 		"another major version": {[]byte{typeHandshake, 2}, NoHello},
 		"a ServerHello":         {recordOf(typeHandshake, []byte{2, 0, 0, 1, 0}), NoHello},
 		"a byte before":         {append([]byte{0}, good...), NoHello},
-		"an alert in between":   {append(append(recordOf(typeHandshake, split[:9]), recordOf(typeAlert, []byte{1, 0})...), recordOf(typeHandshake, split[9:])...), NoHello},
+		"an alert in between":   {append(recordOf(typeHandshake, split[:9]), recordOf(typeAlert, []byte{1, 0})...), NoHello},
 
 		"an empty record":          {[]byte{typeHandshake, 3, 1, 0, 0}, BadHello},
 		"an empty record later":    {append(recordOf(typeHandshake, split[:9]), typeHandshake, 3, 1, 0, 0), BadHello},
 		"too long a record":        {[]byte{typeHandshake, 3, 1, 0x40, 1}, BadHello},
 		"two messages in a record": {recordOf(typeHandshake, append(bytes.Clone(split), split...)), BadHello},
-		"a record that goes on":    {recordOf(typeHandshake, append(bytes.Clone(split), 0))[:recordHeader+len(split)], BadHello},
+		"a record that goes on":    {recordOf(typeHandshake, behind)[:recordHeader+len(split)], BadHello},
 		"two names":                {helloOf(serverNames("a.example", "b.example")), BadHello},
 		"the name twice":           {helloOf(serverNames("a.example", "a.example")), BadHello},
 		"two name extensions":      {helloOf(serverNames("a.example"), serverNames("b.example")), BadHello},
@@ -231,7 +232,7 @@ func TestServerNameRefused(t *testing.T) {
 		"a long label":             {helloOf(serverNames(strings.Repeat("a", 64) + ".example")), BadHello},
 		"bytes behind the list":    {helloOf(extension{0, append(vec(2, vec(2, []byte("a.example"), 0)), 0)}), BadHello},
 		"cut extensions":           {recordOf(typeHandshake, vec(3, split[4:len(split)-1], typeClientHello)), BadHello},
-		"bytes behind extensions":  {recordOf(typeHandshake, vec(3, append(bytes.Clone(split[4:]), 0), typeClientHello)), BadHello},
+		"bytes behind extensions":  {recordOf(typeHandshake, vec(3, behind[4:], typeClientHello)), BadHello},
 		"no body":                  {recordOf(typeHandshake, []byte{typeClientHello, 0, 0, 0}), BadHello},
 
 		"no extensions":       {recordOf(typeHandshake, vec(3, split[4:4+2+32+1+4+2], typeClientHello)), SNIMissing},
@@ -241,7 +242,7 @@ func TestServerNameRefused(t *testing.T) {
 		"a name of the draft": {helloOf(serverNames("a.example"), extension{kind: extensionESNI}), EncryptedHello},
 		"a large message":     {recordOf(typeHandshake, []byte{typeClientHello, 0, 0x40, 0}), TooLarge},
 		"a huge message":      {recordOf(typeHandshake, []byte{typeClientHello, 0xff, 0xff, 0xff}), TooLarge},
-		"records of one byte": {inRecords(helloOf(serverNames("a.example"), extension{21, make([]byte, 3000)}), 1)[:Max], TooLarge},
+		"records of one byte": {inRecords(helloOf(extension{21, make([]byte, 3000)}), 1)[:Max], TooLarge},
 	} {
 		checkRefused(t, what, TLS, c.sent, c.want)
 	}

@@ -51,7 +51,8 @@ func TestHalfClose(t *testing.T) {
 		}
 		hearAll(t, first, " to the end")
 		e := w.events.wait(t, relay.Closed, "")
-		if e.Sent+e.Received != int64(len(request(api)+"the last wordan answer to the end")) || e.Lasted < 250*time.Millisecond {
+		all := request(api) + "the last word" + "an answer" + " to the end"
+		if e.Sent+e.Received != int64(len(all)) || e.Lasted < 250*time.Millisecond {
 			t.Errorf("closed %+v", e)
 		}
 	}

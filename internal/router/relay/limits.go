@@ -2,9 +2,9 @@ package relay
 
 import "time"
 
-// Limits bound what servers can take of a relay. A process needs two file descriptors for each connection, and four more
-// for each one that data flows over: pipes, which the kernel makes small where a user without CAP_SYS_RESOURCE has more than
-// fs.pipe-user-pages-soft. Then it carries on, slower.
+// Limits bound what servers can take of a relay. A process needs two file descriptors for each connection, and four
+// more for each one that data flows over: pipes, which the kernel makes small where a user without CAP_SYS_RESOURCE
+// has more than fs.pipe-user-pages-soft. Then it carries on, slower.
 type Limits struct {
 	Hello   time.Duration // for a whole hello; 10 s
 	Silence time.Duration // for the next byte of a hello; 5 s

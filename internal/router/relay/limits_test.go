@@ -12,15 +12,18 @@ import (
 
 // TestSlowHello: a hello is bounded in all, and from byte to byte.
 func TestSlowHello(t *testing.T) {
+	const long, short = time.Second, 400 * time.Millisecond
 	w := newWorld(t, func(c *relay.Config) {
-		c.Limits.Hello, c.Limits.Silence = 600*time.Millisecond, 200*time.Millisecond
+		c.Limits.Hello, c.Limits.Silence = long, short
 	})
-	for what, text := range map[string]string{"silent": "", "silent after a byte": "G", "silent in a header": "GET / HTTP/1.1\r\nHost: "} {
+	for what, text := range map[string]string{
+		"silent": "", "silent after a byte": "G", "silent in a header": "GET / HTTP/1.1\r\nHost: ",
+	} {
 		start := time.Now()
 		conn := w.connect(serverAddr, at(apiAddr, 80))
 		w.say(conn, text)
 		expectReset(t, what, conn)
-		if took := time.Since(start); took < 200*time.Millisecond || took > 200*time.Millisecond+atOnce {
+		if took := time.Since(start); took < short || took > short+atOnce {
 			t.Errorf("%s: %s", what, took)
 		}
 		w.events.wait(t, relay.Denied, relay.SlowHello)
@@ -29,17 +32,18 @@ func TestSlowHello(t *testing.T) {
 	conn := w.connect(serverAddr, at(apiAddr, 80))
 	go func() {
 		for _, err := conn.Write([]byte("GET /")); err == nil; _, err = conn.Write([]byte("x")) {
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond)
 		}
 	}()
 	expectReset(t, "a byte now and then", conn)
-	if took := time.Since(start); took < 600*time.Millisecond || took > 600*time.Millisecond+atOnce {
+	if took := time.Since(start); took < long || took > long+atOnce {
 		t.Errorf("a byte now and then: %s", took)
 	}
 	w.events.wait(t, relay.Denied, relay.SlowHello)
 }
 
-// TestFlood: a server that opens connections and says nothing has its share of them, and takes nothing from another one.
+// TestFlood: a server that opens connections and says nothing has its share of them, and takes nothing from another
+// one.
 func TestFlood(t *testing.T) {
 	w := newWorld(t, nil)
 	w.serveWeb()
@@ -93,7 +97,8 @@ func checkLimit(t *testing.T, limits relay.Limits, second netip.Addr, opened boo
 	}
 	_ = first.SetLinger(0)
 	first.Close()
-	w.events.wait(t, map[bool]relay.EventKind{true: relay.Closed, false: relay.Denied}[opened], relay.Reset, relay.ClientClosed)
+	ends := map[bool]relay.EventKind{true: relay.Closed, false: relay.Denied}
+	w.events.wait(t, ends[opened], relay.Reset, relay.ClientClosed)
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // the seat is free after the event
 		conn, err := w.dialFrom(second, at(apiAddr, 80))
 		if err == nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Redirected asks the kernel's connection tracking for the destination that a connection had before a rule redirected it
-// (SO_ORIGINAL_DST, IPv4). Of a connection that nobody redirected it is the listener's own address.
+// Redirected asks the kernel's connection tracking for the destination that a connection had before a rule redirected
+// it (SO_ORIGINAL_DST, IPv4). Of a connection that nobody redirected it is the listener's own address.
 func Redirected(conn *net.TCPConn) (netip.AddrPort, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -23,7 +23,8 @@ func Redirected(conn *net.TCPConn) (netip.AddrPort, error) {
 	return to, failed
 }
 
-// originalOf reads a struct sockaddr_in. The package unix has no call that returns one; IPv6Mreq begins with as many bytes.
+// originalOf reads a struct sockaddr_in. The package unix has no call that returns one; IPv6Mreq begins with as many
+// bytes.
 func originalOf(fd int) (netip.AddrPort, error) {
 	got, err := unix.GetsockoptIPv6Mreq(fd, unix.SOL_IP, unix.SO_ORIGINAL_DST)
 	if err != nil {

@@ -112,7 +112,8 @@ func (p *peek) awaitUntil(t time.Time) error {
 // greetAfter is how long a client of HTTP/2 has to ask before the relay takes it for one that waits for SETTINGS.
 const greetAfter = 100 * time.Millisecond
 
-// acknowledged takes the acknowledgement of the relay's SETTINGS out of what was said. It is false while that is awaited.
+// acknowledged takes the acknowledgement of the relay's SETTINGS out of what was said. It is false while that is
+// awaited.
 func (p *peek) acknowledged() bool {
 	if !p.greeted {
 		return true

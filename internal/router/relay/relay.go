@@ -1,6 +1,6 @@
 // Package relay lets a connection through only if the name that its client asks for is the name that owns the address
-// it was made to. It decrypts nothing: it reads the ClientHello or the request head, connects, passes on what it read, and
-// lets the kernel carry the rest.
+// it was made to. It decrypts nothing: it reads the ClientHello or the request head, connects, passes on what it
+// read, and lets the kernel carry the rest.
 //
 // What it cannot see is listed in package hello. Two connections never share a decision.
 package relay
@@ -63,8 +63,8 @@ func dial(ctx context.Context, _ netip.Addr, to Target) (*net.TCPConn, error) {
 	return conn.(*net.TCPConn), nil
 }
 
-// Serve accepts connections until the context ends or the listener fails. It closes the listener, resets the connections
-// that are left, and returns when the last one is gone: nil where the context ended it.
+// Serve accepts connections until the context ends or the listener fails. It closes the listener, resets the
+// connections that are left, and returns when the last one is gone: nil where the context ended it.
 func (r *Relay) Serve(ctx context.Context) error {
 	ctx, end := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(ctx, func() { r.config.Listener.Close() })

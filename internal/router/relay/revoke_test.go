@@ -23,7 +23,9 @@ func TestRevoke(t *testing.T) {
 	w.say(other, "GET / HTTP/1.1\r\nHost: "+dock+"\r\n\r\n")
 	otherFar := <-ends
 	w.waitForHellos()
-	revoked := w.relay.Revoke(func(server netip.Addr, to relay.Target) bool { return server == serverAddr && to.Name != api })
+	revoked := w.relay.Revoke(func(server netip.Addr, to relay.Target) bool {
+		return server == serverAddr && to.Name != api
+	})
 	if revoked != 2 {
 		t.Errorf("%d revoked", revoked)
 	}

@@ -62,7 +62,8 @@ func (p *pair) fail(err error) {
 	})
 }
 
-// burst is how long a direction keeps its pipe without looking whether it is needed: connections that are idle have none.
+// burst is how long a direction keeps its pipe without looking whether it is needed: connections that are idle have
+// none.
 const burst = 100 * time.Millisecond
 
 // passOn passes on bytes until the end: nil, or an error. The kernel moves them (splice).

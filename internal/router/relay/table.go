@@ -2,8 +2,8 @@ package relay
 
 import "net/netip"
 
-// admit asks who owns the address, and keeps the connection among those that Revoke looks at. It asks again when Revoke was
-// called between the two.
+// admit asks who owns the address, and keeps the connection among those that Revoke looks at. It asks again when
+// Revoke was called between the two.
 func (r *Relay) admit(c *connection) bool {
 	for {
 		before := r.revision()
@@ -40,9 +40,9 @@ func (r *Relay) forget(c *connection) {
 	delete(r.live, c)
 }
 
-// Revoke resets the connections that are no longer permitted, also those that are not let through yet, and says how many.
-// Who calls it has changed what Owner answers before: a connection that Owner was asked about meanwhile is asked about
-// again. The function must not call the relay.
+// Revoke resets the connections that are no longer permitted, also those that are not let through yet, and says how
+// many. Who calls it has changed what Owner answers before: a connection that Owner was asked about meanwhile is
+// asked about again. The function must not call the relay.
 func (r *Relay) Revoke(permitted func(server netip.Addr, to Target) bool) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

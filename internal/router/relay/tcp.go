@@ -62,8 +62,8 @@ func waitReadable(raw syscall.RawConn) error {
 	return failed
 }
 
-// waitReset waits for the error of a connection whose other side sends no more. It returns nil once the connection is closed
-// here.
+// waitReset waits for the error of a connection whose other side sends no more. It returns nil once the connection is
+// closed here.
 func waitReset(raw syscall.RawConn) error {
 	var failed error
 	_ = raw.Read(func(fd uintptr) bool {

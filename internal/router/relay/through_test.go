@@ -30,7 +30,8 @@ func (w *world) serveWeb() {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: hosts, Protocols: protocols, TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate(w.t)}}}
+	secrets := &tls.Config{Certificates: []tls.Certificate{certificate(w.t)}}
+	server := &http.Server{Handler: hosts, Protocols: protocols, TLSConfig: secrets}
 	w.t.Cleanup(func() { server.Close() })
 	plain, err := w.cloud.Listen(at(cloudAddr, 80))
 	if err != nil {
@@ -87,12 +88,17 @@ var protocols = map[string]struct {
 		t.Protocols.SetHTTP1(false)
 		t.Protocols.SetUnencryptedHTTP2(true)
 	}},
-	"TLS 1.2": {"https", "HTTP/1.1", relay.SNIMismatch, func(t *http.Transport) { t.TLSClientConfig.MaxVersion = tls.VersionTLS12 }},
-	"TLS 1.3": {"https", "HTTP/1.1", relay.SNIMismatch, func(t *http.Transport) { t.TLSClientConfig.MinVersion = tls.VersionTLS13 }},
-	"h2":      {"https", "HTTP/2.0", relay.SNIMismatch, func(t *http.Transport) { t.Protocols.SetHTTP2(true) }},
+	"TLS 1.2": {"https", "HTTP/1.1", relay.SNIMismatch, func(t *http.Transport) {
+		t.TLSClientConfig.MaxVersion = tls.VersionTLS12
+	}},
+	"TLS 1.3": {"https", "HTTP/1.1", relay.SNIMismatch, func(t *http.Transport) {
+		t.TLSClientConfig.MinVersion = tls.VersionTLS13
+	}},
+	"h2": {"https", "HTTP/2.0", relay.SNIMismatch, func(t *http.Transport) { t.Protocols.SetHTTP2(true) }},
 }
 
-// TestThrough: a client reaches the name that owns the address it connects to, and no other one at the same real address.
+// TestThrough: a client reaches the name that owns the address it connects to, and no other one at the same real
+// address.
 func TestThrough(t *testing.T) {
 	w := newWorld(t, nil)
 	w.serveWeb()

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestWaitingForSettings: a client of HTTP/2 that asks only once it has the server's SETTINGS, as grpc-go does, reaches a
-// server that ends connections on which more is acknowledged than it sent.
+// TestWaitingForSettings: a client of HTTP/2 that asks only once it has the server's SETTINGS, as grpc-go does,
+// reaches a server that ends connections on which more is acknowledged than it sent.
 func TestWaitingForSettings(t *testing.T) {
 	w := newWorld(t, nil)
 	w.serveWeb()

@@ -41,7 +41,8 @@ const redirection = `table ip relay {
 }
 `
 
-// world is a server (with two addresses, as if it were two) beside a router with a relay, and an internet of one machine.
+// world is a server (with two addresses, as if it were two) beside a router with a relay, and an internet of one
+// machine.
 //
 //	server (172.20.0.10, .11) ── (172.20.0.1) router: redirect, relay ── cloud (203.0.113.10)
 type world struct {
@@ -60,7 +61,8 @@ func newWorld(t testing.TB, change func(*relay.Config)) *world {
 	t.Helper()
 	w := &world{t: t, server: testnet.New(t, "server"), router: testnet.New(t, "router"), cloud: testnet.New(t, "cloud"),
 		owners: map[netip.Addr]string{apiAddr: api, dockAddr: dock}, events: &recorder{}}
-	testnet.Connect(t, testnet.Port{NS: w.server, Name: "eth0", Addrs: []string{serverAddr.String() + "/24", otherAddr.String() + "/24"}},
+	servers := []string{serverAddr.String() + "/24", otherAddr.String() + "/24"}
+	testnet.Connect(t, testnet.Port{NS: w.server, Name: "eth0", Addrs: servers},
 		testnet.Port{NS: w.router, Name: "eth0", Addrs: []string{routerAddr.String() + "/24"}})
 	testnet.Connect(t, testnet.Port{NS: w.router, Name: "eth1", Addrs: []string{"198.51.100.1/24"}},
 		testnet.Port{NS: w.cloud, Name: "eth0", Addrs: []string{"198.51.100.2/24", cloudAddr.String() + "/32"}})
