@@ -91,6 +91,7 @@ func FuzzHost(f *testing.F) {
 func FuzzStreamHost(f *testing.F) {
 	s := settled()
 	_ = s.WritePing(false, [8]byte{})
+	_ = s.WriteSettingsAck()
 	h := headers(getFrom(":authority", "a.example", "host", "a.example"))
 	h.EndHeaders, h.PadLength = false, 3
 	_ = s.WriteHeaders(h)
@@ -106,6 +107,14 @@ func FuzzStreamHost(f *testing.F) {
 		name := checkFuzzed(t, HTTP, sent)
 		if name == "" {
 			return
+		}
+		if AwaitsSettings(sent) {
+			t.Errorf("%q, and SETTINGS are awaited", name)
+		}
+		if rest, _ := WithoutAck(bytes.Clone(sent)); len(rest) < Max-64 {
+			if again, err := Name(HTTP, rest); again != name || err != nil {
+				t.Errorf("%q, but %q, %v without an acknowledgement", name, again, err)
+			}
 		}
 		if seen, ok := seenByHTTP2(sent); ok && !namesHost(seen, name) {
 			t.Errorf("%q, but x/net/http2 reads %q", name, seen)

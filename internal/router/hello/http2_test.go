@@ -137,7 +137,7 @@ func TestStreamHostRefused(t *testing.T) {
 		"DATA before":         {func(s *stream) { _ = s.WriteSettings(); _ = s.WriteData(1, false, nil) }, BadRequest},
 		"RST_STREAM before":   {func(s *stream) { _ = s.WriteSettings(); _ = s.WriteRSTStream(1, 0) }, BadRequest},
 		"GOAWAY before":       {func(s *stream) { _ = s.WriteSettings(); _ = s.WriteGoAway(0, 0, nil) }, BadRequest},
-		"CONTINUATION before": {func(s *stream) { _ = s.WriteSettings(); _ = s.WriteContinuation(1, true, good) }, BadRequest},
+		"CONTINUATION before": {func(s *stream) { _ = s.WriteSettings(); _ = s.WriteContinuation(1, true, nil) }, BadRequest},
 		"a large frame":       {func(s *stream) { _ = s.WriteSettings(); s.out.WriteString("\x00\x40\x01") }, BadRequest},
 	} {
 		s := newStream()
