@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,8 +35,18 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// child relays until its input ends. It answers each line with its state.
+// unprivileged makes the process one of a user who may do nothing, and who may still read its own state.
+func unprivileged() error {
+	const nobody = 65534
+	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(nobody), syscall.Setuid(nobody),
+		unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0))
+}
+
+// child relays until its input ends, without any privilege. It answers each line with its state.
 func child() error {
+	if err := unprivileged(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	listener, err := relay.Listen(ctx, netip.MustParseAddrPort("0.0.0.0:15001"))
