@@ -69,7 +69,7 @@ func (c *connection) letThrough() (*net.TCPConn, *denial) {
 func (c *connection) connect(said []byte) (*net.TCPConn, *denial) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.relay.config.Limits.Dial)
 	defer cancel()
-	upstream, err := c.relay.config.Dial(ctx, c.target)
+	upstream, err := c.relay.config.Dial(ctx, c.server, c.target)
 	if err != nil {
 		return nil, &denial{reason: Unreachable, err: err}
 	}

@@ -20,7 +20,7 @@ func TestKeepAlive(t *testing.T) {
 			sides <- conn
 			return relay.Redirected(conn)
 		}
-		c.Dial = func(ctx context.Context, to relay.Target) (conn *net.TCPConn, err error) {
+		c.Dial = func(ctx context.Context, _ netip.Addr, to relay.Target) (conn *net.TCPConn, err error) {
 			err = w.router.Do(func() error {
 				c, err := relay.Dialer().DialContext(ctx, "tcp4", to.Addr.String())
 				if err == nil {

@@ -61,7 +61,7 @@ func (w *world) waitForHellos() {
 func TestRevokeWhileDialing(t *testing.T) {
 	dialing := make(chan struct{})
 	w := newWorld(t, func(c *relay.Config) {
-		c.Dial = func(ctx context.Context, _ relay.Target) (*net.TCPConn, error) {
+		c.Dial = func(ctx context.Context, _ netip.Addr, _ relay.Target) (*net.TCPConn, error) {
 			close(dialing)
 			<-ctx.Done()
 			return nil, ctx.Err()

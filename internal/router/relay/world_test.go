@@ -106,7 +106,7 @@ func (w *world) owner(_ netip.Addr, original netip.AddrPort) (relay.Target, bool
 }
 
 // dial connects from the router, where the process of a relay would live.
-func (w *world) dial(ctx context.Context, to relay.Target) (*net.TCPConn, error) {
+func (w *world) dial(ctx context.Context, _ netip.Addr, to relay.Target) (*net.TCPConn, error) {
 	conn, err := w.router.Dial(ctx, "tcp4", to.Addr)
 	if err != nil {
 		return nil, err
