@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/mcpnet/mcpnet/internal/policy"
@@ -111,7 +112,7 @@ func CompileNetwork(n topology.Network, f Features) Ruleset {
 	if f.DevicePrefix {
 		chains = append(chains, c.ingress(chainIngress, topology.WirePrefix+"*"))
 	}
-	return Ruleset{Features: f, Sets: append(c.sets(), c.allowSets()...), Chains: append(chains, c.routed()...)}
+	return Ruleset{Features: f, Sets: slices.Concat(c.sets(), c.allowSets(), c.nameSets()), Chains: append(chains, c.routed()...)}
 }
 
 // Keys of sets: who speaks; the same of an IPv4 frame; whom a frame of a permitted port is for.

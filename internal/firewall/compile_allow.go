@@ -116,10 +116,10 @@ func (c compiler) allow() []Chain {
 			refuse("allow-metadata", within(policy.Metadata)), refuse("allow-host", in(SetHost, IPDst)),
 			{ID: c.id("allow-listed"), Match: []Match{is(IPProto, "tcp", "udp")}, Verdict: Goto{chainAllowed}},
 			refuse("allow-protocol")}},
-		{Family: Inet, Name: chainAllowed, Rules: []Rule{
+		{Family: Inet, Name: chainAllowed, Rules: append(c.allowName(accept),
 			accept("allowed", in(setListed, IPSrc), in(setAllow, toDestinedFor...)),
 			accept("allowed-own", in(setOwn, append([]Field{IPSrc}, toDestinedFor...)...)),
-			refuse("not-allowed")}},
+			refuse("not-allowed"))},
 	}
 }
 

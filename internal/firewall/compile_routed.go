@@ -19,10 +19,10 @@ func (c compiler) routed() []Chain {
 			{ID: c.id("refuse-tcp"), Match: []Match{is(IPProto, "tcp")}, Do: permit, Verdict: ResetTCP},
 			{ID: c.id("refuse"), Do: permit, Verdict: Reject}}},
 		{Family: Inet, Name: chainForward, Hook: HookForward, Policy: Drop, Rules: c.forwarding()},
-		{Family: Inet, Name: chainInput, Hook: HookInput, Policy: Drop, Rules: []Rule{
-			{ID: c.id("uplink-no-input"), Match: []Match{fromUplink}, Verdict: Goto{chainRefuse}, Count: true},
-			{ID: c.id("no-input"), Verdict: Drop, Count: true}}},
-	}, c.allow()...)
+		{Family: Inet, Name: chainInput, Hook: HookInput, Policy: Drop, Rules: append(c.nameInput(),
+			Rule{ID: c.id("uplink-no-input"), Match: []Match{fromUplink}, Verdict: Goto{chainRefuse}, Count: true},
+			Rule{ID: c.id("no-input"), Verdict: Drop, Count: true})},
+	}, append(c.allow(), c.names()...)...)
 }
 
 var (
@@ -48,7 +48,7 @@ func (c compiler) routerIn() []Rule {
 		neighbour("gateway", topology.MarkEgress),
 		{ID: c.id("egress"), Match: marked(topology.MarkEgress), Do: permit, Verdict: Accept}}
 	if c.hasAllow() {
-		rules = append(rules, neighbour("server", topology.MarkServer),
+		rules = append(append(rules, c.nameQuestions(marked)...), neighbour("server", topology.MarkServer),
 			Rule{ID: c.id("server-egress"), Match: marked(topology.MarkServer), Do: permit, Verdict: Accept})
 	}
 	return append(rules, Rule{ID: c.id("unmarked"), Match: []Match{fromRouter}, Verdict: Drop, Count: true})

@@ -55,8 +55,11 @@ const (
 	OutIface  Field = "oifname"
 	CTState   Field = "ct state"
 	CTMark    Field = "ct mark" // of the connection that the packet belongs to
-	CTDir     Field = "ct direction"
-	CTStatus  Field = "ct status"
+	// What the connection was opened to, before its destination was translated.
+	CTOriginalDst  Field = "ct original ip daddr"
+	CTOriginalPort Field = "ct original proto-dst"
+	CTDir          Field = "ct direction"
+	CTStatus       Field = "ct status"
 )
 
 // Match is a condition of a rule: Is, IsNot, In or a Shape.

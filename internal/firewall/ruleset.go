@@ -34,6 +34,7 @@ const (
 	HookDstNAT      Hook = "dstnat" // prerouting, where destinations are translated
 	HookForward     Hook = "forward"
 	HookInput       Hook = "input"
+	HookOutput      Hook = "output"
 	HookPostrouting Hook = "postrouting"
 )
 

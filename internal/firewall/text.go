@@ -281,6 +281,10 @@ func verdictText(v Verdict) string {
 		return fmt.Sprintf("meta mark set %d ether daddr set %s fwd to %q", v.Mark, v.MAC, topology.RouterPort)
 	case DNAT:
 		return "dnat ip to " + v.To
+	case DNATByMap:
+		return fmt.Sprintf("dnat ip to %s map @%s", fieldsText(v.Fields), v.Map)
+	case Redirect:
+		return "redirect to :" + v.Port
 	case Deliver:
 		return fmt.Sprintf("ether daddr set ip daddr map @%s fwd to ip daddr map @%s", v.MACs, v.Wires)
 	}

@@ -73,7 +73,18 @@ type Deliver struct{ MACs, Wires string }
 // DNAT sends a connection to another address and port.
 type DNAT struct{ To string }
 
+// DNATByMap sends a connection to the address that the map has for the fields. Without one the next rule is tried.
+type DNATByMap struct {
+	Fields []Field
+	Map    string
+}
+
+// Redirect sends a connection to a port of the namespace's own.
+type Redirect struct{ Port string }
+
 func (Simple) verdict()    {}
+func (DNATByMap) verdict() {}
+func (Redirect) verdict()  {}
 func (DNAT) verdict()      {}
 func (Goto) verdict()      {}
 func (Forward) verdict()   {}

@@ -45,6 +45,9 @@ func (a Allow) String() string {
 	return join(a)
 }
 
+// HasNames reports whether servers may reach something by its name.
+func (p Policy) HasNames() bool { return len(p.Allow.Names()) > 0 }
+
 // MarshalJSON writes an empty list as one: null would be read as no list, which stands for all of the network's.
 func (a Allow) MarshalJSON() ([]byte, error) {
 	return json.Marshal(append([]Target{}, a...))
@@ -102,7 +105,7 @@ func splitTarget(item string) (Target, []string) {
 	if t.Port.Protocol == UDP {
 		reasons = append(reasons, "a name is for TCP: UDP needs an address")
 	}
-	return t, appendReason(appendReason(reasons, t.Name.wrong()), "names are "+later)
+	return t, appendReason(reasons, t.Name.wrong())
 }
 
 // splitTargetPort reads "443" or "443/tcp".
@@ -148,6 +151,8 @@ func targetPrefix(host string) (netip.Prefix, string) {
 		return p, noIPv6
 	case p != p.Masked():
 		return p, "has bits beyond its length"
+	case NamePool.Bits() <= p.Bits() && NamePool.Contains(p.Addr()):
+		return p, "is of " + NamePool.String() + ", which stands for names"
 	case p.Bits() > 0 && slices.ContainsFunc(neverRouted, inside):
 		return p, "leads to no other machine: loopback, unspecified, multicast and reserved addresses are not routed"
 	case !p.IsSingleIP() && slices.ContainsFunc(Metadata, inside):
@@ -183,6 +188,10 @@ func nearestTarget(item string) string {
 	}
 	return ""
 }
+
+// NamePool are the synthetic addresses of names (RFC 2544; no host of the internet has one). Each network has all of them
+// to itself, since they mean something in its namespace only.
+var NamePool = netip.MustParsePrefix("198.18.0.0/15")
 
 // Metadata are the prefixes of cloud metadata services and the like, which only an exact address in a list opens (P7).
 var Metadata = []netip.Prefix{
@@ -257,6 +266,18 @@ func built(b *netipx.IPSetBuilder) *netipx.IPSet {
 // metadata service.
 func (a Allow) Written() (out Allow) {
 	return slices.DeleteFunc(slices.Clone(a), func(t Target) bool { return !t.Prefix.IsValid() || !t.Prefix.IsSingleIP() })
+}
+
+// Holds reports whether an entry that is a prefix opens an address, on whatever port: a name may then lead there, also
+// where the address is private.
+func (a Allow) Holds(addr netip.Addr) bool {
+	return slices.ContainsFunc(a.ports(), func(p Port) bool { return a.on(p).Contains(addr) })
+}
+
+// IsPublic reports whether an address is one of the internet's.
+func IsPublic(addr netip.Addr) bool {
+	closed := func(p netip.Prefix) bool { return p.Contains(addr) }
+	return addr.Is4() && !slices.ContainsFunc(NotPublic, closed) && !slices.ContainsFunc(Metadata, closed)
 }
 
 // Beyond returns the targets of the list that another one does not open wholly.

@@ -17,6 +17,9 @@ func Parse(options map[string]string) (Policy, error) {
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		problems = append(problems, p.set(name, options[name])...)
 	}
+	if p.DNS != "" { // its value was read
+		problems = append(problems, p.resolve(options[KeyDNS])...)
+	}
 	if len(p.Allow) == 0 && missing(options, problems) {
 		problems = append(problems, problem.Problem{
 			Key:      KeyGateway,

@@ -13,6 +13,7 @@ type DNS string
 const (
 	DNSOff     DNS = "off"     // no query of a server leaves the host
 	DNSGateway DNS = "gateway" // a server may ask the gateway
+	DNSFilter  DNS = "filter"  // a server resolves the names of Policy.Allow, and no others
 )
 
 // Log says which of a server's connections are reported.

@@ -34,7 +34,7 @@ func TestMessages(t *testing.T) {
 			`8 problems:`,
 			`1. com.docker.network.bridge.enable_icc="false": belongs to Docker's bridge driver; servers on a mcpnet network never reach each other`,
 			`2. mcpnet.caps="all": there is no word for all: name those that the servers need; accepted: none, or capability names, comma-separated`,
-			`3. mcpnet.dns="filter": known, not supported in this version; accepted: off, gateway`,
+			`3. mcpnet.dns="filter": the filter answers names of mcpnet.allow, and that has none; accepted: off, gateway, or names in mcpnet.allow`,
 			`4. mcpnet.foo: unknown key; accepted: mcpnet.gateway, mcpnet.gateway.connect, mcpnet.gateway.egress, mcpnet.gateway.egress.to, mcpnet.allow, mcpnet.dns, mcpnet.log, mcpnet.mode, mcpnet.caps, mcpnet.caps.mode, mcpnet.firewall, com.docker.network.bridge.name, com.docker.network.driver.mtu`,
 			`5. mcpnet.gateway: required: without a gateway and without mcpnet.allow servers reach nothing; accepted: ip:port[/tcp|udp], comma-separated, for example mcpnet.gateway=172.20.0.100:8080`,
 			`6. mcpnet.gateway.connect="3000/tcp": not of the form tcp/PORT or udp/PORT; accepted: off, tcp, or a list of tcp/PORT, comma-separated; did you mean tcp/3000?`,

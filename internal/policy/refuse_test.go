@@ -127,7 +127,7 @@ func TestParseRefusesValue(t *testing.T) {
 		{policy.KeyEgressTo, "public,", "", hole, ""},
 		{policy.KeyEgressTo, "10.0.0.0/33", "", noPlace, ""},
 
-		{policy.KeyDNS, "filter", "", later, ""},
+		{policy.KeyDNS, "filter", "", "the filter answers names of mcpnet.allow, and that has none", ""},
 		{policy.KeyDNS, "9.9.9.9", "", "resolver addresses are " + later, ""},
 		{policy.KeyDNS, "9.9.9.9, 2620:fe::fe", "", "resolver addresses are " + later, ""},
 		{policy.KeyDNS, "gatway", "", badWord, "gateway"},

@@ -49,6 +49,11 @@ func (p Policy) Validate(n Network) error {
 		problems = append(problems, problem.Problem{Key: flagBridgeAddr, Value: n.BridgeAddr.String(),
 			Reason: "the bridge's address is not in the subnet", Accepted: "an address of " + n.Subnet.Masked().String()})
 	}
+	if p.HasNames() && n.Subnet.Overlaps(NamePool) {
+		problems = append(problems, problem.Problem{Key: flagSubnet, Value: n.Subnet.String(),
+			Reason:   "overlaps " + NamePool.String() + ", whose addresses stand for names of " + KeyAllow,
+			Accepted: "another subnet"})
+	}
 	for _, addr := range p.GatewayAddrs() {
 		problems = append(problems, n.gatewayProblems(addr)...)
 	}

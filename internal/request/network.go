@@ -71,6 +71,14 @@ func (w NetworkWords) policy() (policy.Policy, problem.List) {
 				Accepted: "off, or no " + w.Surface.Words.Internal})
 		}
 		p.Egress = policy.Egress{}
+		if len(p.Allow) > 0 {
+			wrong = append(wrong, problem.Problem{Key: policy.KeyAllow, Value: p.Allow.String(),
+				Reason: "an " + w.Surface.Words.Internal + " network leads nowhere", Accepted: "off, or no " + w.Surface.Words.Internal})
+		}
+	}
+	if p.HasNames() && !w.Surface.Resident {
+		wrong = append(wrong, problem.Problem{Key: policy.KeyAllow, Value: p.Allow.Names().String(),
+			Reason: "names are answered by a process that lives as long as the network, which there is with Docker only", Accepted: "addresses and prefixes"})
 	}
 	if w.Existing.Name != "" {
 		if p.Bridge != "" && p.Bridge != w.Existing.Name {

@@ -47,6 +47,7 @@ var Policies = map[string]Options{
 	"egress-to":   {policy.KeyEgressTo: "public,10.1.0.0/16,169.254.169.254"},
 	"egress-only": {policy.KeyEgressTo: "10.1.0.0/16"},
 	"allow":       {policy.KeyAllow: "0.0.0.0/0:80,203.0.113.0/24,203.0.113.7:5432,10.1.2.3:53/udp,169.254.169.254:80"},
+	"allow-names": {policy.KeyAllow: "api.github.com,*.slack.com,git.example.com:22,203.0.113.0/24"},
 	"log-off":     {policy.KeyLog: "off"},
 	"log-all":     {policy.KeyLog: "all"},
 }

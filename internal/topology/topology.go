@@ -69,6 +69,12 @@ const (
 	MarkPermitted = 4
 )
 
+// What answers servers for names in a network's namespace: ports at the router's address.
+const (
+	FilterPort = 53
+	RelayPort  = 1443
+)
+
 // IsReserved reports whether a bridge cannot have a name, because another link in a network's namespace has it.
 func IsReserved(name string) bool {
 	return name == Router || name == RouterPort || name == UplinkPort || strings.HasPrefix(name, WirePrefix)
