@@ -21,18 +21,20 @@ var (
 		"internal/admission", "internal/surface", "internal/request", "internal/report", "internal/strictjson", "internal/printed",
 		"internal/install/part",
 		"internal/install/config", "internal/install/manifest", "internal/install/action", "internal/install/daemon",
-		"internal/router/dnsmsg", "internal/router/hello"}
+		"internal/router/dnsmsg", "internal/router/hello", "internal/router/roster"}
 	edges = []string{"internal/firewall/nft", "internal/firewall/iptables", "internal/firewalld", "internal/link", "internal/store",
 		"internal/docker", "internal/hostport", "internal/ipam", "internal/install", "internal/oci", "internal/attest", "internal/procfs",
-		"internal/router/filter", "internal/router/relay"}
+		"internal/router", "internal/router/filter", "internal/router/relay"}
 	// joins are who asks edges beside internal/core, and which. The core works on the kernel, its fronts on the store;
 	// entry points and collectors of evidence ask engines. The hook does without the core: it runs some ten times for
 	// each container, and only reads what fronts wrote.
 	joins = map[string][]string{
-		"internal/space":    {"internal/link", "internal/firewall/nft"},
-		"internal/core":     {"internal/firewall/iptables", "internal/firewalld", "internal/hostport"},
-		"internal/resident": {"internal/store"}, "internal/percall": {"internal/store"},
-		"plugin": {"internal/docker", "internal/attest"}, "cni": {"internal/ipam", "internal/attest"},
+		"internal/space":          {"internal/link", "internal/firewall/nft"},
+		"internal/core":           {"internal/firewall/iptables", "internal/firewalld", "internal/hostport"},
+		"internal/router":         {"internal/router/relay"},
+		"internal/router/process": {"internal/router/filter", "internal/router/relay"},
+		"internal/resident":       {"internal/store", "internal/router"}, "internal/percall": {"internal/store"},
+		"plugin": {"internal/docker", "internal/attest", "internal/router"}, "cni": {"internal/ipam", "internal/attest"},
 		"cmd/mcpnet": {"internal/install"}, "hook": {"internal/oci", "internal/attest", "internal/store", "internal/link",
 			"internal/procfs"},
 		"internal/evidence": {"internal/docker", "internal/attest", "internal/procfs"},
