@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,6 +25,8 @@ import (
 	"github.com/mcpnet/mcpnet/internal/logging"
 	"github.com/mcpnet/mcpnet/internal/ns"
 	"github.com/mcpnet/mcpnet/internal/resident"
+	"github.com/mcpnet/mcpnet/internal/router"
+	"github.com/mcpnet/mcpnet/internal/router/process"
 	"github.com/mcpnet/mcpnet/internal/surface"
 	"github.com/mcpnet/mcpnet/internal/version"
 )
@@ -35,9 +38,9 @@ const hostRun = "/host/run"
 const hostMounts = "/host/proc/mountinfo"
 
 type config struct {
-	socket, alias, store, dockerSocket, netns string
-	attestations                              attest.Directory
-	version, managed                          bool
+	socket, alias, store, dockerSocket, netns, resolvers string
+	attestations                                         attest.Directory
+	version, managed                                     bool
 }
 
 func parseFlags() config {
@@ -53,6 +56,7 @@ func parseFlags() config {
 	flag.StringVar(&c.dockerSocket, "docker", run+"/docker.sock",
 		"`path` of the engine's socket; empty: no driver for Docker")
 	flag.StringVar(&c.netns, "netns", "", "`path` of the network namespace to work in; empty: this process's own")
+	flag.StringVar(&c.resolvers, "resolvers", "/etc/resolv.conf", "`file` that names the resolvers for names of mcpnet.allow, in the form of resolv.conf(5)")
 	c.attestations = attest.In(filepath.Join(run, attest.Dir))
 	flag.BoolVar(&c.version, "version", false, "print the version and exit")
 	flag.Usage = func() {
@@ -91,6 +95,10 @@ func (c config) bus() string {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == process.Argument {
+		process.Main()
+		return
+	}
 	c := parseFlags()
 	if c.version {
 		fmt.Println("mcpnet-plugin", version.String())
@@ -185,7 +193,8 @@ func run(ctx context.Context, c config, log *slog.Logger) error {
 // pass: another plugin that has not ended yet, or the nft command.
 func startDocker(ctx context.Context, c config, log *slog.Logger) (*resident.Front, error) {
 	e, err := resident.Open(ctx, resident.Config{StoreDir: surface.Docker.Store(c.store), NetNS: c.netns, Pins: c.pins(),
-		Owner: surface.Docker.Owner, Bus: c.bus(), Log: log})
+		Owner: surface.Docker.Owner, Bus: c.bus(), Log: log,
+		Names: resident.Names{Resolvers: func() ([]netip.AddrPort, error) { return router.Resolvers(c.resolvers) }}})
 	if err != nil {
 		return nil, err
 	}

@@ -53,9 +53,10 @@ type Core struct {
 
 	mu       sync.Mutex // of what follows
 	spaces   map[string]*space.Space
-	flows    map[string]map[string][]firewall.Element // of networks by id: what their dynamic sets held, see rememberFlows
-	iptables *iptables.Firewall                       // nil where the host has none, and before it was looked for
-	looked   bool                                     // for iptables
+	flows    map[string]map[string][]firewall.Element      // of networks by id: what their dynamic sets held, see rememberFlows
+	names    map[string]map[firewall.NameKey]firewall.Name // of networks by id: see PutNames
+	iptables *iptables.Firewall                            // nil where the host has none, and before it was looked for
+	looked   bool                                          // for iptables
 }
 
 // Open connects to the host. Nothing in the kernel changes.
@@ -72,7 +73,7 @@ func Open(c Config) (*Core, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	return &Core{config: c, log: c.Log, host: host, ports: hostport.New(h, c.Log), spaces: map[string]*space.Space{},
-		flows: map[string]map[string][]firewall.Element{}}, nil
+		flows: map[string]map[string][]firewall.Element{}, names: map[string]map[firewall.NameKey]firewall.Name{}}, nil
 }
 
 // Close releases everything; namespaces, rules and links stay.

@@ -36,11 +36,12 @@ func (c *Core) rememberFlows(n topology.Network, where *space.Space) time.Durati
 func (c *Core) withFlows(n topology.Network, rules firewall.Ruleset) firewall.Ruleset {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return rules.WithElements(c.flows[n.ID])
+	return rules.WithElements(c.flows[n.ID]).WithElements(nameElements(c.names[n.ID]))
 }
 
 func (c *Core) forgetFlows(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.flows, id)
+	delete(c.names, id)
 }

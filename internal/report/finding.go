@@ -32,6 +32,7 @@ const (
 	CodeForeignZone Code = "firewalld-other-zone"
 	CodeDocument    Code = "document-unreadable"
 	CodeNetwork     Code = "network-failed"
+	CodeNames       Code = "names-unanswered"
 	CodeForeign     Code = "namespace-foreign"
 	CodeDrift       Code = "not-in-force"
 	CodeQuarantined Code = "endpoint-quarantined"

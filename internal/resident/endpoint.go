@@ -83,6 +83,7 @@ func (f *Front) createEndpoint(ctx context.Context, n *network, p *endpoint) err
 		err = fmt.Errorf("network %s: endpoint %s (%s): %w", n.DisplayName(), short(p.ID), p.IP, err)
 		return errors.Join(err, f.removeEndpoint(context.WithoutCancel(ctx), n, p))
 	}
+	f.nameServer(n, p)
 	return nil
 }
 
@@ -217,6 +218,7 @@ func (f *Front) finishLeaving(ctx context.Context, n *network, p *endpoint, step
 	if err := f.unpublish(ctx, n, p.ID); err != nil {
 		f.log.Warn("published ports of a removed endpoint", "network", n.DisplayName(), "error", err) // the next repair does it
 	}
+	f.unnameServer(n, p)
 	delete(n.endpoints, p.ID)
 	return errors.Join(f.store.Unclaim(n.ID, p.IP, p.ID), f.store.DeleteEndpoint(n.ID, p.ID))
 }

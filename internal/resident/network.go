@@ -86,6 +86,7 @@ func (f *Front) establish(ctx context.Context, n *network) error {
 	if n.failed = err; err != nil {
 		return fmt.Errorf("network %s: %w", n.DisplayName(), err)
 	}
+	f.ensureNames(n)
 	return nil
 }
 
@@ -129,6 +130,9 @@ func (f *Front) dropNetwork(ctx context.Context, n *network) error {
 // forgetNetwork removes what a network has in the kernel, then its document: a failure leaves the document, and the
 // next start removes the rest.
 func (f *Front) forgetNetwork(ctx context.Context, n topology.Network) error {
+	if known, ok := f.networks[n.ID]; ok {
+		f.stopNames(known)
+	}
 	err := f.core.Remove(ctx, n)
 	delete(f.networks, n.ID)
 	f.changed()

@@ -66,6 +66,7 @@ func (f *Front) startNetwork(ctx context.Context, n *network, host plan.HostStat
 	if err != nil {
 		return steps, err
 	}
+	f.ensureNames(n)
 	return steps, f.store.PutNetwork(n.Network)
 }
 
@@ -121,6 +122,7 @@ func (f *Front) repair(ctx context.Context, n *network, host plan.HostState) ([]
 	if n.failed = err; err != nil {
 		return steps, fmt.Errorf("network %s: %w", n.DisplayName(), err)
 	}
+	f.ensureNames(n)
 	if len(steps) > 0 {
 		f.changed()
 		f.log.Info("repaired", "network", n.DisplayName(), "steps", len(steps), "first", steps[0].String())
@@ -157,6 +159,7 @@ func (f *Front) Status(ctx context.Context) (s report.Status, err error) {
 				s.Findings = append(s.Findings, report.Finding{Code: report.CodeNetwork, Severity: report.Failure,
 					Object: "network " + n.DisplayName(), Meaning: n.failed.Error()})
 			}
+			s.Findings = append(s.Findings, n.nameFindings()...)
 		}
 		return err
 	})
@@ -212,6 +215,7 @@ func (f *Front) Adopt(ctx context.Context, endpoints []topology.Endpoint) error 
 				continue
 			}
 			n.endpoints[p.ID] = &endpoint{Endpoint: p, joined: true}
+			f.nameServer(n, n.endpoints[p.ID])
 			if err := f.store.PutEndpoint(p, true); err != nil {
 				return err
 			}

@@ -38,6 +38,8 @@ type Config struct {
 	OnStep func(plan.Step)
 	// Features, if set, changes what was found of the kernel: a test works as on an older one.
 	Features func(firewall.Features) firewall.Features
+	// Names says how servers' names are answered.
+	Names Names
 	// Inspection, if set, is how often Watch compares everything without a reason: a test sees what a notification does.
 	Inspection time.Duration
 }
@@ -48,6 +50,7 @@ type Front struct {
 	store *store.Store
 	log   *slog.Logger
 	lock  chan struct{} // holds one token; taken with a context, so that no call waits for ever
+	names Names
 	renew chan struct{} // asks for the watch over networks that came or went
 
 	networks   map[string]*network
@@ -66,6 +69,9 @@ type network struct {
 	complete bool
 	// unheld are published ports that could not be taken, and why.
 	unheld map[topology.Publication]error
+	// names answers servers' names; nil where the policy has none, or where that failed.
+	names       *nameRouter
+	namesFailed error
 	// failed is why the last attempt to put the network in force did not succeed.
 	failed error
 }
@@ -81,7 +87,7 @@ type endpoint struct {
 
 // Open opens the store and connects to the kernel. Nothing in the kernel changes before Start.
 func Open(ctx context.Context, c Config) (f *Front, err error) {
-	f = &Front{log: c.Log, lock: make(chan struct{}, 1), renew: make(chan struct{}, 1), networks: map[string]*network{}, removed: map[string]time.Time{}}
+	f = &Front{log: c.Log, names: c.Names, lock: make(chan struct{}, 1), renew: make(chan struct{}, 1), networks: map[string]*network{}, removed: map[string]time.Time{}}
 	if f.log == nil {
 		f.log = slog.Default()
 	}
@@ -140,6 +146,9 @@ func (f *Front) load() error {
 // Close releases everything; namespaces, rules and links stay.
 func (f *Front) Close() error {
 	var failed []error
+	for _, n := range f.networks {
+		f.stopNames(n)
+	}
 	if f.core != nil {
 		failed = append(failed, f.core.Close())
 	}

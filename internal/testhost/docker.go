@@ -33,6 +33,8 @@ type Docker struct {
 	OnStep func(plan.Step)
 	// Inspection, if set, is how often Watch compares everything without a reason.
 	Inspection time.Duration
+	// Names is how servers' names are answered.
+	Names resident.Names
 	// Bus is the address of the host's system bus; empty: there is none.
 	Bus string
 }
@@ -118,8 +120,8 @@ func takesPrefix(t *testing.T) bool {
 func (f *Docker) Config() resident.Config {
 	return resident.Config{StoreDir: f.Dir, NetNS: f.World.Host.Path(), Pins: ns.HostPins(f.World.Pins),
 		Owner: topology.OwnerDocker,
-		Bus:   f.Bus,
-		Log:   Log(f.T), Features: f.Features, OnStep: f.OnStep, Inspection: f.Inspection}
+		Bus:   f.Bus, Names: f.Names,
+		Log: Log(f.T), Features: f.Features, OnStep: f.OnStep, Inspection: f.Inspection}
 }
 
 // Log writes into the log of the test.

@@ -38,6 +38,12 @@ const (
 // OpenStream opens a connection between containers. The other end sends back what it gets.
 func OpenStream(t testing.TB, from, to *testnet.NS, at string) *Stream {
 	t.Helper()
+	return OpenStreamOver(t, from, to, at, at)
+}
+
+// OpenStreamOver is OpenStream for a connection whose destination is translated on the way: via is what it is opened to.
+func OpenStreamOver(t testing.TB, from, to *testnet.NS, at, via string) *Stream {
+	t.Helper()
 	address := netip.MustParseAddrPort(at)
 	l, err := to.Listen(address)
 	check(t, err)
@@ -49,7 +55,7 @@ func OpenStream(t testing.TB, from, to *testnet.NS, at string) *Stream {
 			_ = c.Close()
 		}
 	}()
-	conn, err := from.Dial(t.Context(), "tcp", address)
+	conn, err := from.Dial(t.Context(), "tcp", netip.MustParseAddrPort(via))
 	check(t, err)
 	s := &Stream{t: t, label: from.Label() + " to " + at, conn: conn.(*net.TCPConn), stop: make(chan struct{}),
 		ended: make(chan error, 2)}
