@@ -73,7 +73,7 @@ const inForce = `{"schema":"mcpnet.status/1","version":"v1.2.3","owners":["docke
 "policy":{"mcpnet.gateway":"172.20.0.100:8080/tcp","mcpnet.mode":"enforce","com.docker.network.driver.mtu":"1500"},
 "endpoints":[
 {"id":"aaaaaaaaaaaaaaaaaaaa","container":"gateway","role":"gateway","reason":"asked","address":"172.20.0.100","mac":"02:6b:ac:14:00:64","wire":"mcpwcd0aa985614","state":"up","sent":{"packets":12,"bytes":900},"received":{"packets":10,"bytes":800}},
-{"id":"bbbbbbbbbbbbbbbbbbbb","role":"server","address":"172.20.240.1","mac":"02:6b:ac:14:f0:01","wire":"mcpwca978112ca1","state":"down","sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}},
+{"id":"bbbbbbbbbbbbbbbbbbbb","role":"server","address":"172.20.240.1","mac":"02:6b:ac:14:f0:01","wire":"mcpwca978112ca1","allow":"api.github.com:443,198.51.100.0/24:5432/tcp","state":"down","sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}},
 {"id":"cccccccccccccccccccc","container":"thief","role":"candidate","reason":"address 172.20.0.101 is a gateway's","address":"172.20.0.101","mac":"02:6b:ac:14:00:65","wire":"mcpw2e7d2c03a95","state":"up","sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}},
 {"id":"dddddddddddddddddddd","container":"held","role":"server","address":"172.20.240.2","mac":"02:6b:ac:14:f0:02","wire":"mcpw3e23e816003","state":"up","admission":{"state":"violates","by":"docker","reason":"it holds CAP_NET_RAW"},"quarantined":true,"sent":{"packets":0,"bytes":0},"received":{"packets":0,"bytes":0}}],
 "denied":{"no-ipv4":{"packets":7,"bytes":420},"closed-port":{"packets":2,"bytes":120}}},

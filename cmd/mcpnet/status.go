@@ -201,6 +201,11 @@ func printEndpoints(w io.Writer, endpoints []report.Endpoint) {
 	for _, e := range endpoints {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\n", e.Address, e.Role, stateText(e), e.DisplayName(), e.Wire, e.Sent.Packets, e.Received.Packets)
 	}
+	for _, e := range endpoints {
+		if e.Allow != "" {
+			fmt.Fprintf(w, "  %s\tof mcpnet.allow: %s\n", e.Address, e.Allow)
+		}
+	}
 }
 
 // stateText is an endpoint's state, with what is against its container (P10). Findings say why.
