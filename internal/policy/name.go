@@ -44,10 +44,11 @@ func (n Name) wrong() string {
 	case strings.HasSuffix(host, "."):
 		return "a name is written without its last dot"
 	}
-	if reason := wrongLabels(host); reason != "" {
+	ofEverybody := zone && (!strings.Contains(host, ".") || isPublicSuffix(host))
+	if reason := wrongLabels(host); reason != "" && !ofEverybody {
 		return reason
 	}
-	if zone && isPublicSuffix(host) {
+	if ofEverybody {
 		return "everybody can have a name below " + host + ": a wildcard needs a name of one owner"
 	}
 	return ""
