@@ -42,9 +42,16 @@ func (c compiler) allowSets() []Set {
 		return nil
 	}
 	return []Set{
-		{Family: Inet, Name: setAllow, Key: destination, Interval: true, Elements: spanElements(c.policy.Allow.Spans())},
+		{
+			Family:   Inet,
+			Name:     setAllow,
+			Key:      destination,
+			Interval: true,
+			Elements: spanElements(c.policy.Allow.Spans()),
+		},
 		{Family: Inet, Name: setWritten, Key: destination, Elements: spanElements(c.policy.Allow.Written().Spans())},
-		c.ownSet(), {Family: Inet, Name: setListed, Key: []Type{IPv4Addr}, Filled: true},
+		c.ownSet(),
+		{Family: Inet, Name: setListed, Key: []Type{IPv4Addr}, Filled: true},
 		{Family: Inet, Name: mapFlow, Key: []Type{IPv4Addr}, Data: MarkType, Filled: true},
 		{Family: Inet, Name: setOpened, Key: serverFlow, Filled: true},
 	}
@@ -60,7 +67,12 @@ var protocolNumbers = map[policy.Protocol]string{policy.TCP: "6", policy.UDP: "1
 // spanElements are the elements of spans, with what stands in front of each key.
 func spanElements(spans []policy.Span, before ...string) (out []Element) {
 	for _, s := range spans {
-		key := append(before[:len(before):len(before)], rangeText(s.IPRange), protocolNumbers[s.Port.Protocol], strconv.Itoa(int(s.Port.Number)))
+		key := append(
+			before[:len(before):len(before)],
+			rangeText(s.IPRange),
+			protocolNumbers[s.Port.Protocol],
+			strconv.Itoa(int(s.Port.Number)),
+		)
 		out = append(out, Element{Key: key})
 	}
 	return out
@@ -111,11 +123,21 @@ func (c compiler) allow() []Chain {
 	}
 	return []Chain{
 		{Family: Inet, Name: chainAllow, Rules: []Rule{
-			{ID: c.id("allow-open"), Match: []Match{is(CTDir, "original"), is(CTState, "established"), in(setOpened, IPSrc, CTMark)}, Verdict: Accept},
-			{ID: c.id("allow-written"), Match: []Match{is(IPProto, "tcp", "udp"), in(setWritten, toDestinedFor...)}, Verdict: Goto{chainAllowed}},
-			refuse("allow-metadata", within(policy.Metadata)), refuse("allow-host", in(SetHost, IPDst)),
+			{
+				ID:      c.id("allow-open"),
+				Match:   []Match{is(CTDir, "original"), is(CTState, "established"), in(setOpened, IPSrc, CTMark)},
+				Verdict: Accept,
+			},
+			{
+				ID:      c.id("allow-written"),
+				Match:   []Match{is(IPProto, "tcp", "udp"), in(setWritten, toDestinedFor...)},
+				Verdict: Goto{chainAllowed},
+			},
+			refuse("allow-metadata", within(policy.Metadata)),
+			refuse("allow-host", in(SetHost, IPDst)),
 			{ID: c.id("allow-listed"), Match: []Match{is(IPProto, "tcp", "udp")}, Verdict: Goto{chainAllowed}},
-			refuse("allow-protocol")}},
+			refuse("allow-protocol"),
+		}},
 		{Family: Inet, Name: chainAllowed, Rules: append(c.allowName(accept),
 			accept("allowed", in(setListed, IPSrc), in(setAllow, toDestinedFor...)),
 			accept("allowed-own", in(setOwn, append([]Field{IPSrc}, toDestinedFor...)...)),
@@ -130,10 +152,17 @@ func (c compiler) allowElements(e topology.Endpoint) (out []GuardElement) {
 	}
 	ip, mark := e.IP.String(), flowMark(c.policy.Allow, e)
 	out = []GuardElement{
-		{Set{Family: Inet, Name: mapFlow, Key: []Type{IPv4Addr}, Data: MarkType}, Element{Key: []string{ip}, Data: mark}},
-		{Set{Family: Inet, Name: setOpened, Key: serverFlow}, Element{Key: []string{ip, mark}}}}
+		{
+			Set{Family: Inet, Name: mapFlow, Key: []Type{IPv4Addr}, Data: MarkType},
+			Element{Key: []string{ip}, Data: mark},
+		},
+		{Set{Family: Inet, Name: setOpened, Key: serverFlow}, Element{Key: []string{ip, mark}}},
+	}
 	if e.Allow == nil {
-		return append(out, GuardElement{Set{Family: Inet, Name: setListed, Key: []Type{IPv4Addr}}, Element{Key: []string{ip}}})
+		return append(
+			out,
+			GuardElement{Set{Family: Inet, Name: setListed, Key: []Type{IPv4Addr}}, Element{Key: []string{ip}}},
+		)
 	}
 	own := c.ownSet()
 	for _, element := range spanElements(e.Allow.Spans(), ip) {

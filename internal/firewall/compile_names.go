@@ -74,17 +74,27 @@ func (c compiler) names() []Chain {
 	}
 }
 
-// nameOutput are the rules for what the filter and the relay send. What a name leads to is judged before a connection is
-// made; nothing but an address that is written out leads to the host or to metadata by these rules, too (P2, P7).
+// nameOutput are the rules for what the filter and the relay send. What a name leads to is judged before a connection
+// is made; nothing but an address that is written out leads to the host or to metadata by these rules, too (P2, P7).
 func (c compiler) nameOutput() []Rule {
 	away := is(OutIface, topology.UplinkPort)
 	refuse := func(what string, m Match) Rule {
 		return Rule{ID: c.id(what), Match: []Match{away, m}, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()}
 	}
 	return []Rule{
-		{ID: c.id("names-answer"), Match: []Match{is(OutIface, topology.Router), is(CTDir, "reply")}, Do: permit, Verdict: Accept},
-		{ID: c.id("relay-written"), Match: []Match{away, is(IPProto, "tcp"), in(setWritten, toDestinedFor...)}, Verdict: Accept},
-		refuse("relay-metadata", within(policy.Metadata)), refuse("relay-host", in(SetHost, IPDst)),
+		{
+			ID:      c.id("names-answer"),
+			Match:   []Match{is(OutIface, topology.Router), is(CTDir, "reply")},
+			Do:      permit,
+			Verdict: Accept,
+		},
+		{
+			ID:      c.id("relay-written"),
+			Match:   []Match{away, is(IPProto, "tcp"), in(setWritten, toDestinedFor...)},
+			Verdict: Accept,
+		},
+		refuse("relay-metadata", within(policy.Metadata)),
+		refuse("relay-host", in(SetHost, IPDst)),
 	}
 }
 
@@ -107,9 +117,21 @@ func (c compiler) nameInput() []Rule {
 	}
 	return []Rule{
 		{ID: c.id("names-filter"), Match: c.fromServer(is(UDPDst, strconv.Itoa(topology.FilterPort))), Verdict: Accept},
-		{ID: c.id("names-filter-tcp"), Match: c.fromServer(is(TCPDst, strconv.Itoa(topology.FilterPort))), Verdict: Accept},
-		{ID: c.id("names-relayed"), Match: c.fromServer(is(CTStatus, "dnat"), is(TCPDst, strconv.Itoa(topology.RelayPort))), Verdict: Accept},
-		{ID: c.id("names-relay-answer"), Match: []Match{fromUplink, is(CTDir, "reply"), is(CTState, "established", "related")}, Verdict: Accept},
+		{
+			ID:      c.id("names-filter-tcp"),
+			Match:   c.fromServer(is(TCPDst, strconv.Itoa(topology.FilterPort))),
+			Verdict: Accept,
+		},
+		{
+			ID:      c.id("names-relayed"),
+			Match:   c.fromServer(is(CTStatus, "dnat"), is(TCPDst, strconv.Itoa(topology.RelayPort))),
+			Verdict: Accept,
+		},
+		{
+			ID:      c.id("names-relay-answer"),
+			Match:   []Match{fromUplink, is(CTDir, "reply"), is(CTState, "established", "related")},
+			Verdict: Accept,
+		},
 	}
 }
 
@@ -118,7 +140,14 @@ func (c compiler) allowName(accept func(string, ...Match) Rule) []Rule {
 	if !c.hasNames() {
 		return nil
 	}
-	return []Rule{accept("allowed-name", is(CTStatus, "dnat"), is(IPProto, "tcp"), in(SetNamed, IPSrc, CTOriginalDst, CTOriginalPort))}
+	return []Rule{
+		accept(
+			"allowed-name",
+			is(CTStatus, "dnat"),
+			is(IPProto, "tcp"),
+			in(SetNamed, IPSrc, CTOriginalDst, CTOriginalPort),
+		),
+	}
 }
 
 // Name is a name's way for one server: what the sets hold of it.

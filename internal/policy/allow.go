@@ -189,8 +189,8 @@ func nearestTarget(item string) string {
 	return ""
 }
 
-// NamePool are the synthetic addresses of names (RFC 2544; no host of the internet has one). Each network has all of them
-// to itself, since they mean something in its namespace only.
+// NamePool are the synthetic addresses of names (RFC 2544; no host of the internet has one). Each network has all of
+// them to itself, since they mean something in its namespace only.
 var NamePool = netip.MustParsePrefix("198.18.0.0/15")
 
 // Metadata are the prefixes of cloud metadata services and the like, which only an exact address in a list opens (P7).
@@ -265,7 +265,10 @@ func built(b *netipx.IPSetBuilder) *netipx.IPSet {
 // Written are the single addresses of the list: only those are opened even where they are the host's own or of a
 // metadata service.
 func (a Allow) Written() (out Allow) {
-	return slices.DeleteFunc(slices.Clone(a), func(t Target) bool { return !t.Prefix.IsValid() || !t.Prefix.IsSingleIP() })
+	return slices.DeleteFunc(
+		slices.Clone(a),
+		func(t Target) bool { return !t.Prefix.IsValid() || !t.Prefix.IsSingleIP() },
+	)
 }
 
 // Holds reports whether an entry that is a prefix opens an address, on whatever port: a name may then lead there, also

@@ -81,7 +81,8 @@ func TestAllowRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want[0]) || !strings.Contains(err.Error(), policy.KeyAllow) {
 			t.Errorf("%q: %v, want a reason that says %q", value, err, want[0])
 		}
-		if meant := "did you mean " + want[1]; (want[1] != "") != strings.Contains(fmt.Sprint(err), "did you mean") || want[1] != "" && !strings.Contains(err.Error(), meant+"?") {
+		if meant := "did you mean " + want[1]; (want[1] != "") != strings.Contains(fmt.Sprint(err), "did you mean") ||
+			want[1] != "" && !strings.Contains(err.Error(), meant+"?") {
 			t.Errorf("%q: %v, want %q", value, err, meant)
 		}
 	}
@@ -108,7 +109,10 @@ func TestSpans(t *testing.T) {
 			}
 		}
 		holds := func(a string) bool {
-			return slices.ContainsFunc(spans, func(s policy.Span) bool { return s.Contains(netip.MustParseAddr(a)) && s.Port == tcp(80) })
+			return slices.ContainsFunc(
+				spans,
+				func(s policy.Span) bool { return s.Contains(netip.MustParseAddr(a)) && s.Port == tcp(80) },
+			)
 		}
 		for want, list := range map[bool]string{true: c.open, false: c.closed} {
 			for _, a := range strings.Fields(list) {
@@ -186,7 +190,8 @@ func TestNamesAndDNS(t *testing.T) {
 			options[policy.KeyDNS] = c.dns
 		}
 		p, err := policy.Parse(options)
-		if p.DNS != c.want || (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+		if p.DNS != c.want || (err != nil) != (c.refused != "") ||
+			err != nil && !strings.Contains(err.Error(), c.refused) {
 			t.Errorf("%s, %s: %q, %v", c.allow, c.dns, p.DNS, err)
 		}
 		if err == nil {
@@ -197,7 +202,10 @@ func TestNamesAndDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Validate(policy.Network{Subnet: netip.MustParsePrefix("198.18.0.0/16")}); err == nil || !strings.Contains(err.Error(), "stand for names") {
+	if err := p.Validate(
+		policy.Network{Subnet: netip.MustParsePrefix("198.18.0.0/16")},
+	); err == nil ||
+		!strings.Contains(err.Error(), "stand for names") {
 		t.Errorf("a subnet of names' addresses: %v", err)
 	}
 }

@@ -75,13 +75,33 @@ func (f *Front) routerConfig(n *network, r *nameRouter) router.Config {
 	if len(command) == 0 {
 		command = []string{"/proc/self/exe"}
 	}
-	return router.Config{Network: n.DisplayName(), NS: r.in, Addr: n.BridgeAddr, Allow: n.Policy.Allow, Command: command, Host: r.host,
-		Resolvers: f.names.Resolvers, Log: f.log,
-		Put:   func(put, gone []firewall.Name) error { return f.core.PutNames(own, put, gone) },
-		Clear: func(server netip.Addr) error { return f.core.ClearNames(own, server) },
+	return router.Config{
+		Network:   n.DisplayName(),
+		NS:        r.in,
+		Addr:      n.BridgeAddr,
+		Allow:     n.Policy.Allow,
+		Command:   command,
+		Host:      r.host,
+		Resolvers: f.names.Resolvers,
+		Log:       f.log,
+		Put:       func(put, gone []firewall.Name) error { return f.core.PutNames(own, put, gone) },
+		Clear:     func(server netip.Addr) error { return f.core.ClearNames(own, server) },
 		Observe: func(e router.Event) {
-			f.log.Debug("name denied", "network", own.DisplayName(), "server", e.Server, "name", e.Name, "to", e.To, "reason", e.Reason)
-		}}
+			f.log.Debug(
+				"name denied",
+				"network",
+				own.DisplayName(),
+				"server",
+				e.Server,
+				"name",
+				e.Name,
+				"to",
+				e.To,
+				"reason",
+				e.Reason,
+			)
+		},
+	}
 }
 
 // servers are the addresses of a network's servers.

@@ -29,7 +29,8 @@ func reader(t *testing.T, h *testhost.Docker) int {
 			dir := filepath.Dir(line)
 			text, _ := os.ReadFile(line)
 			var s syscall.Stat_t
-			if strings.Contains(string(text), process.Argument) && syscall.Stat(dir+"/ns/net", &s) == nil && s.Ino == space {
+			if strings.Contains(string(text), process.Argument) && syscall.Stat(dir+"/ns/net", &s) == nil &&
+				s.Ino == space {
 				pid, _ = strconv.Atoi(filepath.Base(dir))
 			}
 		}
@@ -83,7 +84,10 @@ func TestReaderHasNoPrivilege(t *testing.T) {
 	}
 	for _, fd := range fds {
 		to, _ := os.Readlink(dir + "fd/" + fd.Name())
-		if n, _ := strconv.Atoi(fd.Name()); n > 2 && to != os.DevNull && !strings.HasPrefix(to, "socket:") && !strings.HasPrefix(to, "anon_inode:[event") && !strings.HasPrefix(to, "pipe:") {
+		if n, _ := strconv.Atoi(
+			fd.Name(),
+		); n > 2 && to != os.DevNull && !strings.HasPrefix(to, "socket:") && !strings.HasPrefix(to, "anon_inode:[event") &&
+			!strings.HasPrefix(to, "pipe:") {
 			t.Errorf("descriptor %s is %s", fd.Name(), to)
 		}
 	}
@@ -103,8 +107,8 @@ func fields(t *testing.T, path string) map[string]string {
 	return out
 }
 
-// TestReaderKilled: what the process carries ends with it, what the kernel carries goes on, and the next process answers
-// for the same addresses.
+// TestReaderKilled: what the process carries ends with it, what the kernel carries goes on, and the next process
+// answers for the same addresses.
 func TestReaderKilled(t *testing.T) {
 	h := newNamed(t)
 	server := client{h.Container("s", "172.20.240.1", topology.RoleServer), netip.AddrPortFrom(testnet.Resolver, 53)}
@@ -130,9 +134,9 @@ func TestReaderKilled(t *testing.T) {
 	stream.Finish()
 }
 
-// TestNamesOverRestart: a front that starts anew answers for the same addresses; a flush in the namespace opens nothing,
-// and a repair brings back the names that are resolved; what one server has resolved opens nothing for the next at its
-// address.
+// TestNamesOverRestart: a front that starts anew answers for the same addresses; a flush in the namespace opens
+// nothing, and a repair brings back the names that are resolved; what one server has resolved opens nothing for the
+// next at its address.
 func TestNamesOverRestart(t *testing.T) {
 	h := newNamed(t)
 	server := client{h.Container("s", "172.20.240.1", topology.RoleServer), netip.AddrPortFrom(testnet.Resolver, 53)}

@@ -20,11 +20,22 @@ import (
 )
 
 // named is a network whose servers may reach a few names.
-var named = map[string]string{policy.KeyGateway: "172.20.0.100:8080", policy.KeyAllow: "api.example.com,*.cdn.example.net,git.example.org:22,stream.example.org:2222,plain.example.com:80"}
+var named = map[string]string{
+	policy.KeyGateway: "172.20.0.100:8080",
+	policy.KeyAllow:   "api.example.com,*.cdn.example.net,git.example.org:22,stream.example.org:2222,plain.example.com:80",
+}
 
 // zone is what the internet's resolver says.
-var zone = map[string]string{"api.example.com": "203.0.113.10", "a.cdn.example.net": "203.0.113.10", "git.example.org": "203.0.113.10", "stream.example.org": "203.0.113.10",
-	"plain.example.com": "203.0.113.10", "b.cdn.example.net": "10.77.0.2", "c.cdn.example.net": "198.51.100.1", "other.example.com": "203.0.113.10"}
+var zone = map[string]string{
+	"api.example.com":    "203.0.113.10",
+	"a.cdn.example.net":  "203.0.113.10",
+	"git.example.org":    "203.0.113.10",
+	"stream.example.org": "203.0.113.10",
+	"plain.example.com":  "203.0.113.10",
+	"b.cdn.example.net":  "10.77.0.2",
+	"c.cdn.example.net":  "198.51.100.1",
+	"other.example.com":  "203.0.113.10",
+}
 
 func zoneOf(name string) []netip.Addr {
 	if a, ok := zone[name]; ok {
@@ -52,7 +63,9 @@ func newNamed(t *testing.T) *testhost.Docker {
 // secure serves HTTPS and HTTP, with the name that was asked for as the answer.
 func secure(t *testing.T, in *testnet.NS) {
 	t.Helper()
-	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello "+r.Host) })
+	answer := http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello "+r.Host) },
+	)
 	for _, port := range []uint16{443, 80} {
 		l, err := in.Listen(netip.AddrPortFrom(testnet.InternetHost, port))
 		if err != nil {

@@ -46,8 +46,15 @@ type way struct {
 }
 
 func newNames(network policy.Allow, write func(put, gone []firewall.Name) error) *names {
-	return &names{network: network, roster: roster.New(network), write: write, address: map[string]netip.Addr{}, owner: map[netip.Addr]string{},
-		real: map[string][]netip.Addr{}, direct: map[way]netip.Addr{}}
+	return &names{
+		network: network,
+		roster:  roster.New(network),
+		write:   write,
+		address: map[string]netip.Addr{},
+		owner:   map[netip.Addr]string{},
+		real:    map[string][]netip.Addr{},
+		direct:  map[way]netip.Addr{},
+	}
 }
 
 // turn counts, so that resolvers are asked in turn.
@@ -100,7 +107,12 @@ func (n *names) usable(addrs []netip.Addr) (out []netip.Addr) {
 
 // assign notes where a name leads. It gives the ways that the kernel does not hold yet: an address that the name still
 // has stays the one that connections go to.
-func (n *names) assign(server netip.Addr, name string, addrs []netip.Addr, grant roster.Grant) (synthetic netip.Addr, put []firewall.Name, err error) {
+func (n *names) assign(
+	server netip.Addr,
+	name string,
+	addrs []netip.Addr,
+	grant roster.Grant,
+) (synthetic netip.Addr, put []firewall.Name, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if synthetic, err = n.synthetic(name); err != nil {
@@ -153,7 +165,10 @@ func (n *names) synthetic(name string) (netip.Addr, error) {
 	base := binary.BigEndian.Uint32(first[:])
 	for i := binary.BigEndian.Uint32(sum[:]) % size; ; i = (i + 1) % size {
 		a := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, base+i)))
-		if last := byte(i); last == 0 || last == 255 || n.owner[a] != "" { // some programs take x.x.x.255 for a broadcast
+		if last := byte(
+			i,
+		); last == 0 || last == 255 ||
+			n.owner[a] != "" { // some programs take x.x.x.255 for a broadcast
 			continue
 		}
 		n.address[name], n.owner[a] = a, name

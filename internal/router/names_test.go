@@ -109,7 +109,8 @@ func TestBindAgain(t *testing.T) {
 	}
 }
 
-// TestLeads: a connection goes to a name's own addresses, for a server that may reach it, on a port that the list opens.
+// TestLeads: a connection goes to a name's own addresses, for a server that may reach it, on a port that the list
+// opens.
 func TestLeads(t *testing.T) {
 	n, k := newTable(t, "api.example.com,git.example.com:22")
 	n.set(one, nil)

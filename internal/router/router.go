@@ -74,8 +74,15 @@ func Start(c Config) (*Router, error) {
 		return nil, errors.Join(fmt.Errorf("network %s: names: %w", c.Network, err), s.close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Router{config: c, sockets: s, factory: f, names: newNames(c.Allow, c.Put), cancel: cancel, done: make(chan struct{}),
-		servers: map[netip.Addr]*policy.Allow{}}
+	r := &Router{
+		config:  c,
+		sockets: s,
+		factory: f,
+		names:   newNames(c.Allow, c.Put),
+		cancel:  cancel,
+		done:    make(chan struct{}),
+		servers: map[netip.Addr]*policy.Allow{},
+	}
 	go r.supervise(ctx)
 	return r, nil
 }

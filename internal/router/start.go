@@ -24,7 +24,9 @@ func (r *Router) start() (*control.Conn, *exec.Cmd, error) {
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = append([]*os.File{other}, r.sockets.files...)
 	// Namespaces of its own for what it has no use for. That of the network is the thread's.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+	}
 	if err := r.config.NS.Do(cmd.Start); err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}

@@ -21,7 +21,11 @@ func TestAllow(t *testing.T) {
 		})
 		l.world.Internet.ServeHello(netip.AddrPortFrom(testnet.InternetHost, 80))
 		l.world.Internet.ServeHello(netip.AddrPortFrom(testnet.InternetHost, 22))
-		if err := os.WriteFile(l.Path("/etc/resolv.conf"), []byte("nameserver "+testnet.Resolver.String()+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(
+			l.Path("/etc/resolv.conf"),
+			[]byte("nameserver "+testnet.Resolver.String()+"\n"),
+			0o644,
+		); err != nil {
 			t.Fatal(err)
 		}
 		l.MustDocker("network", "create", "-d", "mcpnet", "--subnet", "172.31.0.0/16", "--ip-range", "172.31.240.0/20",

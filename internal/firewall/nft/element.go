@@ -151,11 +151,6 @@ var sizes = map[firewall.Type]int{firewall.IPv4Addr: 4, firewall.EtherAddr: 6, f
 // keySign is between the parts of a key.
 const keySign = " . "
 
-// keyText is the text of a key of the kernel's.
-func keyText(types []firewall.Type, b []byte, names map[int]string) string {
-	return strings.Join(keyParts(types, b, names), keySign)
-}
-
 func keyParts(types []firewall.Type, b []byte, names map[int]string) (parts []string) {
 	for _, t := range types {
 		if len(b) < sizes[t] {

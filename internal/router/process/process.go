@@ -100,7 +100,16 @@ func inherited() (s sockets, err error) {
 	if s.control, err = control.FromFile(os.NewFile(fdControl, "control")); err != nil {
 		return s, err
 	}
-	packet, stream, redirected := os.NewFile(fdPacket, "dns"), os.NewFile(fdStream, "dns-tcp"), os.NewFile(fdRelay, "relay")
+	packet, stream, redirected := os.NewFile(
+		fdPacket,
+		"dns",
+	), os.NewFile(
+		fdStream,
+		"dns-tcp",
+	), os.NewFile(
+		fdRelay,
+		"relay",
+	)
 	defer func() { err = errors.Join(err, packet.Close(), stream.Close(), redirected.Close()) }()
 	if s.packet, err = net.FilePacketConn(packet); err != nil {
 		return s, err
@@ -156,8 +165,17 @@ func (p *process) Lookup(client netip.Addr, name string) (filter.Rule, bool) {
 }
 
 // Bind asks for the synthetic address of a name.
-func (p *process) Bind(ctx context.Context, client netip.Addr, name string, addrs []netip.Addr, ttl time.Duration) (netip.Addr, error) {
-	got, err := p.caller.Ask(ctx, control.Message{Kind: control.Bind, Server: client, Name: name, Addrs: addrs, TTL: ttl})
+func (p *process) Bind(
+	ctx context.Context,
+	client netip.Addr,
+	name string,
+	addrs []netip.Addr,
+	ttl time.Duration,
+) (netip.Addr, error) {
+	got, err := p.caller.Ask(
+		ctx,
+		control.Message{Kind: control.Bind, Server: client, Name: name, Addrs: addrs, TTL: ttl},
+	)
 	if err == nil {
 		p.know(got.Addr, name)
 	}
@@ -198,7 +216,10 @@ func (p *process) owner(server netip.Addr, original netip.AddrPort) (relay.Targe
 }
 
 func (p *process) dial(ctx context.Context, server netip.Addr, to relay.Target) (*net.TCPConn, error) {
-	got, err := p.caller.Ask(ctx, control.Message{Kind: control.Dial, Server: server, Addr: to.Addr.Addr(), Port: to.Addr.Port()})
+	got, err := p.caller.Ask(
+		ctx,
+		control.Message{Kind: control.Dial, Server: server, Addr: to.Addr.Addr(), Port: to.Addr.Port()},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +239,15 @@ func (p *process) question(e filter.Event) {
 	if e.Verdict != filter.Denied && e.Verdict != filter.Failed && e.Verdict != filter.Dropped {
 		return
 	}
-	p.say(control.Message{Kind: control.Event, Server: e.Client, Name: e.Name, Verdict: string(e.Verdict), Reason: string(e.Reason)})
+	p.say(
+		control.Message{
+			Kind:    control.Event,
+			Server:  e.Client,
+			Name:    e.Name,
+			Verdict: string(e.Verdict),
+			Reason:  string(e.Reason),
+		},
+	)
 }
 
 // connection tells of what was not carried.
@@ -226,8 +255,17 @@ func (p *process) connection(e relay.Event) {
 	if e.Kind != relay.Denied {
 		return
 	}
-	p.say(control.Message{Kind: control.Event, Server: e.Server, Name: e.Target.Name, Addr: e.Original.Addr(), Port: e.Original.Port(),
-		Verdict: string(filter.Denied), Reason: string(e.Reason)})
+	p.say(
+		control.Message{
+			Kind:    control.Event,
+			Server:  e.Server,
+			Name:    e.Target.Name,
+			Addr:    e.Original.Addr(),
+			Port:    e.Original.Port(),
+			Verdict: string(filter.Denied),
+			Reason:  string(e.Reason),
+		},
+	)
 }
 
 func (p *process) say(m control.Message) { _ = p.caller.Say(m) }
