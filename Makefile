@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 VCS := $(if $(shell git status --porcelain 2>/dev/null >/dev/null && echo yes),auto,false)
 GOBUILD := go build -trimpath -buildvcs=$(VCS) -ldflags '-s -w'
 # Packages without effects, those of files, and the relay: cheap enough for the race detector.
-PURE := $(addprefix ./,$(wildcard internal/policy internal/problem internal/surface internal/request internal/topology internal/firewall internal/firewall/explain internal/plan internal/report internal/admission internal/store internal/store/internal/format internal/atomicfile internal/attest internal/oci internal/router/hello internal/router/relay))
+PURE := $(addprefix ./,$(wildcard internal/policy internal/problem internal/surface internal/request internal/topology internal/firewall internal/firewall/explain internal/plan internal/report internal/admission internal/store internal/store/internal/format internal/atomicfile internal/attest internal/oci internal/router internal/router/dnsmsg internal/router/filter internal/router/hello internal/router/relay internal/router/roster))
 # Engines, namespaces and packages need root; everything else keeps its environment.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env HOME=/root "PATH=$(PATH)" "GOENV=$(shell go env GOENV)")
 say = @echo "== $(1)"
