@@ -167,7 +167,7 @@ var errStopped = errors.New("stopped")
 
 // TestMoveInterrupted: a move that ends after any step leaks nothing, and the next start goes on with it.
 func TestMoveInterrupted(t *testing.T) {
-	testhost.EachKernel(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
+	testhost.KernelsInTurn(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
 		for at, stopped := 1, true; stopped; at++ {
 			m := newMoved(t, features)
 			stopped = m.stopAt(at)

@@ -67,7 +67,7 @@ func OnBothKernels(t *testing.T, test func(*testing.T, *Docker)) {
 // the tests have run, which are over when its caller's test is.
 func EachKernel(t *testing.T, test func(*testing.T, func(firewall.Features) firewall.Features)) {
 	t.Helper()
-	onKernels(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
+	KernelsInTurn(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
 		t.Parallel()
 		test(t, features)
 	})
@@ -76,14 +76,14 @@ func EachKernel(t *testing.T, test func(*testing.T, func(firewall.Features) fire
 // OneKernelAtATime is OnBothKernels for a test that measures time.
 func OneKernelAtATime(t *testing.T, test func(*testing.T, *Docker)) {
 	t.Helper()
-	onKernels(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
+	KernelsInTurn(t, func(t *testing.T, features func(firewall.Features) firewall.Features) {
 		test(t, newDocker(t, features))
 	})
 }
 
-// onKernels runs a test for both kinds of kernel. This one has to take the chain for a prefix of devices, whatever the
-// nft command makes of it.
-func onKernels(t *testing.T, test func(*testing.T, func(firewall.Features) firewall.Features)) {
+// KernelsInTurn runs a test for both kinds of kernel, one after the other, which sends all that it can. This kernel has
+// to take the chain for a prefix of devices, whatever the nft command makes of it.
+func KernelsInTurn(t *testing.T, test func(*testing.T, func(firewall.Features) firewall.Features)) {
 	t.Helper()
 	for _, prefix := range []bool{true, false} {
 		t.Run(map[bool]string{true: "prefix", false: "wires"}[prefix], func(t *testing.T) {
