@@ -36,10 +36,10 @@ func TestWrongNetworks(t *testing.T) {
 		want    []string
 	}{
 		"everything at once": {
-			set(with(wellFormed(object{"mcpnet.gateway": "10.9.9.9:0/sctp", "mcpnet.gatway": "x", "mcpnet.mode": "loose", "mcpnet.allow": "0.0.0.0/0",
+			set(with(wellFormed(object{"mcpnet.gateway": "10.9.9.9:0/sctp", "mcpnet.gatway": "x", "mcpnet.mode": "loose", "mcpnet.allow": "*",
 				"com.docker.network.driver.mtu": "9"}), "IPv6Data", []object{pool("fd00::/64", "fd00::1/64")}), "com.docker.network.enable_ipv6", true),
 			[]string{"problems:", "--ipv6", "the port must be", "the protocol must be", "mcpnet.gatway", "did you mean mcpnet.gateway?", "mcpnet.mode", "enforce, audit",
-				"mcpnet.allow", "not supported in this version", "com.docker.network.driver.mtu", "576 to 65535"},
+				"mcpnet.allow", "is every name", "com.docker.network.driver.mtu", "576 to 65535"},
 		},
 		"IPv6": {set(wellFormed(nil), "com.docker.network.enable_ipv6", true), []string{"--ipv6", "drop --ipv6"}},
 		"no IPv4": {set(with(wellFormed(nil), "IPv4Data", []object{}), "com.docker.network.enable_ipv4", false),
