@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -50,18 +51,36 @@ func (c *Core) PutNames(n topology.Network, put, gone []firewall.Name) error {
 
 // ClearNames ends all ways of a server.
 func (c *Core) ClearNames(n topology.Network, server netip.Addr) error {
+	known, err := c.knownNames(n)
+	if err != nil {
+		return err
+	}
 	var gone []firewall.Name
-	c.mu.Lock()
-	for _, name := range c.names[n.ID] {
+	for _, name := range known {
 		if name.Server == server.String() {
 			gone = append(gone, name)
 		}
 	}
-	c.mu.Unlock()
 	if len(gone) == 0 {
 		return nil
 	}
 	return c.PutNames(n, nil, gone)
+}
+
+// knownNames are the ways that were put. Where nothing was yet, an earlier process may have put some.
+func (c *Core) knownNames(n topology.Network) ([]firewall.Name, error) {
+	c.mu.Lock()
+	known, remembered := c.names[n.ID]
+	names := slices.Collect(maps.Values(known))
+	c.mu.Unlock()
+	if remembered {
+		return names, nil
+	}
+	where, err := c.network(n.Namespace())
+	if err != nil {
+		return nil, err
+	}
+	return where.NFT.Names()
 }
 
 // TakeNames takes over what the kernel holds of an earlier process, but for servers that are not there any more.

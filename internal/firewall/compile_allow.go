@@ -25,6 +25,7 @@ const (
 	setOwn     = "allow-own"     // (server, address, protocol, port) of servers with a list of their own
 	setListed  = "listed"        // servers that the network's list is for
 	mapFlow    = "flow-mark"     // server → mark of the connections that it opens
+	setConns   = "connections"   // senders, with how many connections each has: see ManyConnections
 	setOpened  = "opened"        // (server, mark of a connection): those that it has opened under the rules of now
 )
 
@@ -34,6 +35,9 @@ var (
 	toDestinedFor = []Field{IPDst, IPProto, PortDst}
 	serverFlow    = []Type{IPv4Addr, MarkType}
 )
+
+// connsSize is the most servers whose connections are counted.
+const connsSize = 65536
 
 func (c compiler) hasAllow() bool { return len(c.policy.Allow) > 0 }
 
@@ -54,6 +58,7 @@ func (c compiler) allowSets() []Set {
 		{Family: Inet, Name: setListed, Key: []Type{IPv4Addr}, Filled: true},
 		{Family: Inet, Name: mapFlow, Key: []Type{IPv4Addr}, Data: MarkType, Filled: true},
 		{Family: Inet, Name: setOpened, Key: serverFlow, Filled: true},
+		{Family: Inet, Name: setConns, Key: []Type{IPv4Addr}, Dynamic: true, Counting: true, Size: connsSize, Filled: true},
 	}
 }
 
@@ -117,7 +122,9 @@ func (c compiler) allow() []Chain {
 	refuse := func(what string, m ...Match) Rule {
 		return Rule{ID: c.id(what), Match: m, Verdict: Goto{chainRefuse}, Count: true, Log: c.denyLog()}
 	}
+	// What is open already and not known to be this server's was another's at the address.
 	accept := func(what string, m ...Match) Rule {
+		m = append([]Match{is(CTState, "new")}, m...)
 		return Rule{ID: c.id(what), Match: m, Do: []Statement{MarkConnection{IPSrc, mapFlow}}, Verdict: Accept,
 			Log: c.policy.Log == policy.LogAll}
 	}
@@ -133,6 +140,7 @@ func (c compiler) allow() []Chain {
 				Match:   []Match{is(IPProto, "tcp", "udp"), in(setWritten, toDestinedFor...)},
 				Verdict: Goto{chainAllowed},
 			},
+			refuse("allow-too-many", is(CTState, "new"), ManyConnections),
 			refuse("allow-metadata", within(policy.Metadata)),
 			refuse("allow-host", in(SetHost, IPDst)),
 			{ID: c.id("allow-listed"), Match: []Match{is(IPProto, "tcp", "udp")}, Verdict: Goto{chainAllowed}},

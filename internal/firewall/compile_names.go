@@ -116,6 +116,8 @@ func (c compiler) nameInput() []Rule {
 		return nil
 	}
 	return []Rule{
+		{ID: c.id("names-too-many"), Match: c.fromServer(is(CTState, "new"), ManyConnections), Count: true,
+			Log: c.denyLog(), Verdict: Goto{chainRefuse}},
 		{ID: c.id("names-filter"), Match: c.fromServer(is(UDPDst, strconv.Itoa(topology.FilterPort))), Verdict: Accept},
 		{
 			ID:      c.id("names-filter-tcp"),

@@ -110,6 +110,9 @@ const (
 	Unicast Shape = "meta pkttype { host, other }"
 	// ToHost is addressed to the machine itself.
 	ToHost Shape = "fib daddr type local"
+	// ManyConnections holds for a sender who has more connections than one sender may: the namespace's table of connections
+	// is one for all (nf_conntrack_max is 262144 on most hosts).
+	ManyConnections Shape = "add @connections { ip saddr ct count over 16384 }"
 	// EthernetARP is ARP for IPv4 over Ethernet (RFC 826), whose fields stand at fixed places.
 	EthernetARP Shape = "arp htype 1 arp ptype ip arp hlen 6 arp plen 4"
 )

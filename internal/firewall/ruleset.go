@@ -84,7 +84,9 @@ type Set struct {
 	Name    string
 	Key     []Type
 	Data    Type // zero: a set
-	Dynamic bool // rules add elements, with timeouts
+	Dynamic bool // rules add elements, with timeouts unless Counting is set
+	// Counting sets hold how many connections each key has (nft_connlimit), which the kernel takes without timeouts only.
+	Counting bool
 	// Interval sets hold keys whose parts may be ranges, such as "198.51.100.0-198.51.100.255". Their key has several
 	// parts, and no two elements overlap.
 	Interval bool

@@ -114,6 +114,8 @@ func (s Set) kind() string {
 func (s Set) declaration() string {
 	dynamic := ""
 	switch {
+	case s.Counting:
+		dynamic = fmt.Sprintf("size %d; flags dynamic; ", s.Size)
 	case s.Dynamic:
 		dynamic = fmt.Sprintf("size %d; flags dynamic,timeout; ", s.Size)
 	case s.Interval:

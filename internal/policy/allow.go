@@ -64,6 +64,10 @@ func parseAllow(value string) (Allow, problem.List) {
 		return nil, nil
 	}
 	list, problems := parseList(value, parseTarget)
+	if n := len(Allow(list).Names()); n > maxNames {
+		problems = append(problems, problem.Problem{Value: fmt.Sprintf("%d names", n),
+			Reason: fmt.Sprintf("more than %d names: use wildcards or prefixes", maxNames)})
+	}
 	return list, problems
 }
 
@@ -276,6 +280,17 @@ func (a Allow) Written() (out Allow) {
 func (a Allow) Holds(addr netip.Addr) bool {
 	return slices.ContainsFunc(a.ports(), func(p Port) bool { return a.on(p).Contains(addr) })
 }
+
+// Opens reports whether an entry that is a prefix opens an address on a port.
+func (a Allow) Opens(addr netip.Addr, port Port) bool { return a.on(port).Contains(addr) }
+
+// Writes reports whether an entry is that one address and port.
+func (a Allow) Writes(addr netip.Addr, port Port) bool {
+	return slices.ContainsFunc(a.Written(), func(t Target) bool { return t.Prefix.Addr() == addr && t.Port == port })
+}
+
+// maxNames bounds the names of a list: each server's resolver asks for them.
+const maxNames = 1000
 
 // IsPublic reports whether an address is one of the internet's.
 func IsPublic(addr netip.Addr) bool {

@@ -69,10 +69,15 @@ func TestAllowNarrowed(t *testing.T) {
 		h.Reaches(whole, target, true)
 	}
 	h.Settled()
-	before := h.State()
 	h.Close()
 	h.Open()
 	h.Settled()
-	h.Same(before)
+	for id, want := range map[string]string{"a": "203.0.113.10:5432/tcp,203.0.113.8/29:443/tcp", "b": "off", "c": ""} {
+		if got := h.Endpoint(id).Allow; got != want {
+			t.Errorf("%s has %q after a restart, want %q", id, got, want)
+		}
+	}
 	h.Reaches(narrow, "203.0.113.53/443", false)
+	h.Reaches(closed, "203.0.113.10/443", false)
+	h.Reaches(whole, "203.0.113.10/443", true)
 }

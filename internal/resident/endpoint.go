@@ -72,6 +72,7 @@ func (f *Front) createEndpoint(ctx context.Context, n *network, p *endpoint) err
 		return err
 	}
 	n.endpoints[p.ID] = p
+	f.clearNames(n, p)
 	err := f.attach(ctx, n, p)
 	if err != nil && ctx.Err() == nil {
 		// The network's own rules may be gone: put them back first, then try once more.

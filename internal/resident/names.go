@@ -76,9 +76,9 @@ func (f *Front) routerConfig(n *network, r *nameRouter) router.Config {
 		command = []string{"/proc/self/exe"}
 	}
 	return router.Config{
-		Network:   n.DisplayName(),
-		NS:        r.in,
-		Addr:      n.BridgeAddr,
+		Network: n.DisplayName(),
+		NS:      r.in,
+		Subnet:  n.Subnet, Addr: n.BridgeAddr,
 		Allow:     n.Policy.Allow,
 		Command:   command,
 		Host:      r.host,
@@ -87,19 +87,8 @@ func (f *Front) routerConfig(n *network, r *nameRouter) router.Config {
 		Put:       func(put, gone []firewall.Name) error { return f.core.PutNames(own, put, gone) },
 		Clear:     func(server netip.Addr) error { return f.core.ClearNames(own, server) },
 		Observe: func(e router.Event) {
-			f.log.Debug(
-				"name denied",
-				"network",
-				own.DisplayName(),
-				"server",
-				e.Server,
-				"name",
-				e.Name,
-				"to",
-				e.To,
-				"reason",
-				e.Reason,
-			)
+			f.log.Debug("name denied", "network", own.DisplayName(), "server", e.Server, "name", e.Name, "to", e.To,
+				"reason", e.Reason)
 		},
 	}
 }
@@ -126,10 +115,24 @@ func (f *Front) nameServer(n *network, p *endpoint) {
 
 // unnameServer ends what a server has of names, unless another has its address.
 func (f *Front) unnameServer(n *network, p *endpoint) {
-	if n.names == nil || p.Role != topology.RoleServer || n.heldByOther(p) {
+	if p.Role == topology.RoleServer && !n.heldByOther(p) {
+		f.clearNames(n, p)
+	}
+}
+
+// clearNames ends what an address has of names, also where nobody answers them: the next server there has resolved
+// nothing.
+func (f *Front) clearNames(n *network, p *endpoint) {
+	if !n.Policy.HasNames() {
 		return
 	}
-	if err := n.names.DropServer(p.IP); err != nil {
+	var err error
+	if n.names != nil {
+		err = n.names.DropServer(p.IP)
+	} else {
+		err = f.core.ClearNames(n.Network, p.IP)
+	}
+	if err != nil {
 		f.log.Warn("names of a server that is gone", "network", n.DisplayName(), "address", p.IP, "error", err)
 	}
 }

@@ -33,8 +33,8 @@ var zone = map[string]string{
 	"stream.example.org": "203.0.113.10",
 	"plain.example.com":  "203.0.113.10",
 	"b.cdn.example.net":  "10.77.0.2",
-	"c.cdn.example.net":  "198.51.100.1",
-	"other.example.com":  "203.0.113.10",
+	"c.cdn.example.net":  "198.51.100.1", "nobody.cdn.example.net": "198.51.100.50",
+	"other.example.com": "203.0.113.10",
 }
 
 func zoneOf(name string) []netip.Addr {
@@ -47,7 +47,13 @@ func zoneOf(name string) []netip.Addr {
 // newNamed is a host with the network, and an internet that answers for every name.
 func newNamed(t *testing.T) *testhost.Docker {
 	t.Helper()
-	h := &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: t.TempDir(), Names: resident.Names{
+	return newNamedBy(t, nil)
+}
+
+// newNamedBy has another program read what servers send.
+func newNamedBy(t *testing.T, program []string) *testhost.Docker {
+	t.Helper()
+	h := &testhost.Docker{T: t, World: testnet.NewWorld(t), Dir: t.TempDir(), Names: resident.Names{Command: program,
 		Resolvers: func() ([]netip.AddrPort, error) {
 			return []netip.AddrPort{netip.AddrPortFrom(testnet.Resolver, 53)}, nil
 		}}}

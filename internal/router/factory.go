@@ -69,37 +69,37 @@ func (s sockets) close() error {
 // factory makes sockets that connect beyond the network, on a thread that lives in its namespace: to enter it for each
 // would take a thread each.
 type factory struct {
-	requests chan chan<- made
+	from     netip.Addr
+	requests chan request
 	ended    chan struct{}
 }
 
-type made struct {
-	fd  int
-	err error
+type request struct {
+	work func() error
+	done chan<- error
 }
 
 func newFactory(in ns.Handle, from netip.Addr) (*factory, error) {
-	f := &factory{requests: make(chan chan<- made), ended: make(chan struct{})}
+	f := &factory{from: from, requests: make(chan request), ended: make(chan struct{})}
 	ready := make(chan error, 1)
 	go func() {
 		ready <- in.Do(func() error {
 			runtime.LockOSThread()
 			ready <- nil
-			f.serve(from)
+			f.serve()
 			return nil
 		})
 	}()
 	return f, <-ready
 }
 
-func (f *factory) serve(from netip.Addr) {
+func (f *factory) serve() {
 	for {
 		select {
 		case <-f.ended:
 			return
-		case answer := <-f.requests:
-			fd, err := outward(from)
-			answer <- made{fd, err}
+		case r := <-f.requests:
+			r.done <- r.work()
 		}
 	}
 }
@@ -108,14 +108,23 @@ func (f *factory) close() { close(f.ended) }
 
 // socket makes one, unless the factory is closed.
 func (f *factory) socket() (int, error) {
-	answer := make(chan made, 1)
+	fd := -1
+	err := f.do(func() (err error) {
+		fd, err = outward(f.from)
+		return err
+	})
+	return fd, err
+}
+
+// do works on the factory's thread, unless the factory is closed.
+func (f *factory) do(work func() error) error {
+	done := make(chan error, 1)
 	select {
 	case <-f.ended:
-		return -1, net.ErrClosed
-	case f.requests <- answer:
+		return net.ErrClosed
+	case f.requests <- request{work, done}:
+		return <-done
 	}
-	m := <-answer
-	return m.fd, m.err
 }
 
 // outward makes a socket that finds the way out of the namespace, which only what is marked as permitted does.

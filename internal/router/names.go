@@ -26,10 +26,11 @@ const (
 // names is what is known of a network's names: whose each synthetic address is, where it leads, and what the kernel
 // holds for which server.
 type names struct {
-	network policy.Allow
-	roster  *roster.Roster
-	write   func(put, gone []firewall.Name) error
-	turns   atomic.Uint64
+	subnet netip.Prefix
+	roster *roster.Roster
+	write  func(put, gone []firewall.Name) error
+	clear  func(server netip.Addr) error
+	turns  atomic.Uint64
 
 	writing sync.Mutex // orders what goes to the kernel
 	mu      sync.Mutex // of what follows
@@ -45,16 +46,9 @@ type way struct {
 	port              uint16
 }
 
-func newNames(network policy.Allow, write func(put, gone []firewall.Name) error) *names {
-	return &names{
-		network: network,
-		roster:  roster.New(network),
-		write:   write,
-		address: map[string]netip.Addr{},
-		owner:   map[netip.Addr]string{},
-		real:    map[string][]netip.Addr{},
-		direct:  map[way]netip.Addr{},
-	}
+func newNames(c Config) *names {
+	return &names{subnet: c.Subnet, roster: roster.New(c.Allow), write: c.Put, clear: c.Clear, address: map[string]netip.Addr{},
+		owner: map[netip.Addr]string{}, real: map[string][]netip.Addr{}, direct: map[way]netip.Addr{}}
 }
 
 // turn counts, so that resolvers are asked in turn.
@@ -72,17 +66,13 @@ var errNotAllowed = errors.New("no entry of mcpnet.allow holds the name for this
 
 // bind gives a name its synthetic address once the kernel leads the server's connections from there to the name's own.
 func (n *names) bind(server netip.Addr, name string, addrs []netip.Addr) (netip.Addr, error) {
+	n.writing.Lock()
+	defer n.writing.Unlock()
 	grant, ok := n.roster.Find(server, name)
 	if !ok {
 		return netip.Addr{}, errNotAllowed
 	}
-	usable := n.usable(addrs)
-	if len(usable) == 0 {
-		return netip.Addr{}, fmt.Errorf("%s has no address that may be reached", name)
-	}
-	n.writing.Lock()
-	defer n.writing.Unlock()
-	synthetic, put, err := n.assign(server, name, usable, grant)
+	synthetic, put, err := n.assign(server, name, n.known(addrs), grant)
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -95,14 +85,19 @@ func (n *names) bind(server netip.Addr, name string, addrs []netip.Addr) (netip.
 	return synthetic, nil
 }
 
-// usable are the addresses that a name may lead to: of the internet, or held by the network's list themselves.
-func (n *names) usable(addrs []netip.Addr) (out []netip.Addr) {
+// known are the addresses that are kept of a name: none of the network's own.
+func (n *names) known(addrs []netip.Addr) (out []netip.Addr) {
 	for _, a := range addrs {
-		if a = a.Unmap(); (policy.IsPublic(a) || n.network.Holds(a)) && len(out) < maxAddrs {
+		if a = a.Unmap(); a.Is4() && !n.subnet.Contains(a) && len(out) < maxAddrs {
 			out = append(out, a)
 		}
 	}
 	return out
+}
+
+// usable are those of a name's addresses that a server may be led to on a port.
+func (n *names) usable(server netip.Addr, addrs []netip.Addr, port uint16) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !n.roster.Leads(server, a, port) })
 }
 
 // assign notes where a name leads. It gives the ways that the kernel does not hold yet: an address that the name still
@@ -119,16 +114,19 @@ func (n *names) assign(
 		return synthetic, nil, err
 	}
 	n.real[name] = addrs
+	leads := false
 	for _, port := range grant.Ports {
-		if relayed(port) {
-			continue
-		}
+		usable := n.usable(server, addrs, port)
+		leads = leads || len(usable) > 0
 		w := way{server, synthetic, port}
-		if have, ok := n.direct[w]; ok && slices.Contains(addrs, have) {
+		if have, ok := n.direct[w]; relayed(port) || len(usable) == 0 || ok && slices.Contains(usable, have) {
 			continue
 		}
-		n.direct[w] = addrs[0]
-		put = append(put, w.to(addrs[0]))
+		n.direct[w] = usable[0]
+		put = append(put, w.to(usable[0]))
+	}
+	if !leads {
+		return synthetic, nil, fmt.Errorf("%s has no address that this server may reach", name)
 	}
 	return synthetic, put, nil
 }
@@ -188,35 +186,43 @@ func (n *names) leads(server netip.Addr, to netip.AddrPort) ([]netip.Addr, error
 	if grant, ok := n.roster.Find(server, name); !ok || !grant.Opens(to.Port()) {
 		return nil, errNotAllowed
 	}
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("%s is not resolved", name)
+	usable := n.usable(server, addrs, to.Port())
+	if len(usable) == 0 {
+		return nil, fmt.Errorf("%s has no address that this server may reach", name)
 	}
-	return addrs, nil
+	return usable, nil
 }
 
-// set gives a server its list, and tells which ways of it end with that.
-func (n *names) set(server netip.Addr, own *policy.Allow) (gone []firewall.Name) {
+// set gives a server its list. What the kernel holds of the server goes unless it keeps it: a list that is the same.
+func (n *names) set(server netip.Addr, own *policy.Allow) error {
+	n.writing.Lock()
+	defer n.writing.Unlock()
 	n.roster.Set(server, own)
+	var gone []firewall.Name
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	for w, real := range n.direct {
-		if w.server != server {
-			continue
-		}
-		if grant, ok := n.roster.Find(server, n.owner[w.synthetic]); !ok || !grant.Opens(w.port) {
+		grant, ok := n.roster.Find(server, n.owner[w.synthetic])
+		if w.server == server && (!ok || !grant.Opens(w.port) || !n.roster.Leads(server, real, w.port)) {
 			delete(n.direct, w)
 			gone = append(gone, w.to(real))
 		}
 	}
-	return gone
+	n.mu.Unlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	return n.write(nil, gone)
 }
 
-// forgetServer forgets everything of a server.
-func (n *names) forgetServer(server netip.Addr) {
+// forgetServer forgets everything of a server, and has the kernel forget it, before somebody else has its address.
+func (n *names) forgetServer(server netip.Addr) error {
+	n.writing.Lock()
+	defer n.writing.Unlock()
 	n.roster.Drop(server)
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	maps.DeleteFunc(n.direct, func(w way, _ netip.Addr) bool { return w.server == server })
+	n.mu.Unlock()
+	return n.clear(server)
 }
 
 // forget forgets one name of a server, and tells which ways end with it.

@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -29,6 +30,11 @@ func (k *table) write(put, gone []firewall.Name) error {
 	return nil
 }
 
+func (k *table) clear(server netip.Addr) error {
+	maps.DeleteFunc(k.held, func(key firewall.NameKey, _ string) bool { return key.Server == server.String() })
+	return nil
+}
+
 func newTable(t *testing.T, allow string) (*names, *table) {
 	t.Helper()
 	p, err := policy.Parse(map[string]string{policy.KeyAllow: allow})
@@ -36,7 +42,7 @@ func newTable(t *testing.T, allow string) (*names, *table) {
 		t.Fatal(err)
 	}
 	k := &table{held: map[firewall.NameKey]string{}}
-	return newNames(p.Allow, k.write), k
+	return newNames(Config{Subnet: netip.MustParsePrefix("172.20.0.0/16"), Allow: p.Allow, Put: k.write, Clear: k.clear}), k
 }
 
 func addrs(list ...string) (out []netip.Addr) {
@@ -143,13 +149,15 @@ func TestNamesEnd(t *testing.T) {
 		}
 	}
 	own := policy.Allow{{Name: "git.example.com", Port: policy.Port{Protocol: policy.TCP, Number: 22}}}
-	if err := n.drop(n.set(one, &own)); err != nil || len(k.held) != 3 {
+	if err := n.set(one, &own); err != nil || len(k.held) != 3 {
 		t.Errorf("after a narrower list: %v, %v", k.held, err)
 	}
 	if err := n.drop(n.forget(two, "git.example.com")); err != nil || len(k.held) != 2 {
 		t.Errorf("after a name was forgotten: %v, %v", k.held, err)
 	}
-	n.forgetServer(one)
+	if err := n.forgetServer(one); err != nil || len(k.held) != 1 {
+		t.Errorf("after a server ended: %v, %v", k.held, err)
+	}
 	if _, err := n.bind(one, "git.example.com", addrs(real1)); err == nil {
 		t.Error("a server that is gone has a name")
 	}

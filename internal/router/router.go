@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -22,8 +21,9 @@ import (
 
 // Config says what a router works on.
 type Config struct {
-	Network string       // its name, for messages
-	NS      ns.Handle    // its namespace
+	Network string    // its name, for messages
+	NS      ns.Handle // its namespace
+	Subnet  netip.Prefix
 	Addr    netip.Addr   // of the router, where the process answers
 	Allow   policy.Allow // the network's list
 	Command []string     // the program that is to be the process, and what stands before process.Argument
@@ -78,7 +78,7 @@ func Start(c Config) (*Router, error) {
 		config:  c,
 		sockets: s,
 		factory: f,
-		names:   newNames(c.Allow, c.Put),
+		names:   newNames(c),
 		cancel:  cancel,
 		done:    make(chan struct{}),
 		servers: map[netip.Addr]*policy.Allow{},
@@ -107,32 +107,29 @@ func (r *Router) Failed() error {
 
 // SetServer says that a server is there, with its own list or, where that is nil, the network's.
 func (r *Router) SetServer(server netip.Addr, own *policy.Allow) error {
-	gone := r.names.set(server, own)
+	err := r.names.set(server, own)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.servers[server] = own
-	return errors.Join(r.names.drop(gone), r.tell(control.Message{Kind: control.Server, Server: server, List: own}))
+	r.tell(control.Message{Kind: control.Server, Server: server, List: own})
+	return err
 }
 
 // DropServer says that a server is gone. Nothing that it has resolved opens anything for the next one at its address.
 func (r *Router) DropServer(server netip.Addr) error {
-	r.names.forgetServer(server)
+	err := r.names.forgetServer(server)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.servers, server)
-	return errors.Join(r.config.Clear(server), r.tell(control.Message{Kind: control.Gone, Server: server}))
+	r.tell(control.Message{Kind: control.Gone, Server: server})
+	return err
 }
 
 // tell says something to the process, if one runs: the next one is told everything. One that does not listen ends.
-func (r *Router) tell(m control.Message) error {
-	if r.current == nil {
-		return nil
+func (r *Router) tell(m control.Message) {
+	if r.current != nil {
+		_ = r.current.Say(m) // a failure ends the conversation
 	}
-	err := r.current.Say(m)
-	if err != nil {
-		r.current.End()
-	}
-	return nil
 }
 
 // Pauses between two processes: a process that fails at once is not started in a loop.
@@ -214,9 +211,6 @@ const maxQuestions = 1024
 
 // heard takes in what the process asks. Each question is answered by itself, since some wait.
 func (r *Router) heard(ctx context.Context, conn *control.Conn, m control.Message, busy chan struct{}) {
-	if m.File != nil { // nobody asked for one
-		m.File.Close()
-	}
 	answer := func(do func() (control.Message, error)) {
 		busy <- struct{}{}
 		go func() {
@@ -230,8 +224,11 @@ func (r *Router) heard(ctx context.Context, conn *control.Conn, m control.Messag
 			synthetic, err := r.names.bind(m.Server, m.Name, m.Addrs)
 			return control.Message{Addr: synthetic}, err
 		})
-	case control.Open:
-		answer(func() (control.Message, error) { return passed(r.resolver(ctx, m.Network)) })
+	case control.Resolve:
+		answer(func() (control.Message, error) {
+			text, err := r.resolve(ctx, m.Network, m.Name)
+			return control.Message{Text: text}, err
+		})
 	case control.Dial:
 		answer(func() (control.Message, error) {
 			addrs, err := r.names.leads(m.Server, netip.AddrPortFrom(m.Addr, m.Port))
@@ -262,37 +259,6 @@ func (r *Router) answer(conn *control.Conn, question control.Message, do func() 
 	if m.File != nil {
 		m.File.Close()
 	}
-}
-
-// resolverTime is how long a connection to a resolver may take.
-const resolverTime = 2 * time.Second
-
-// resolver opens a socket to one of the host's resolvers, the next one each time after a failure is the filter's choice
-// to ask again.
-func (r *Router) resolver(ctx context.Context, network string) (*os.File, error) {
-	resolvers, err := r.config.Resolvers()
-	if err == nil && len(resolvers) == 0 {
-		err = errors.New("the host has no resolver")
-	}
-	if err != nil {
-		return nil, err
-	}
-	if network != "udp" && network != "tcp" {
-		return nil, fmt.Errorf("network %q", network)
-	}
-	to := resolvers[r.names.turn()%uint64(len(resolvers))]
-	ctx, cancel := context.WithTimeout(ctx, resolverTime)
-	defer cancel()
-	var conn net.Conn
-	err = r.config.Host.Do(func() (err error) {
-		conn, err = (&net.Dialer{}).DialContext(ctx, network, to.String())
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	return conn.(interface{ File() (*os.File, error) }).File()
 }
 
 func passed(f *os.File, err error) (control.Message, error) { return control.Message{File: f}, err }

@@ -22,9 +22,8 @@ func TestLeaksAllow(t *testing.T) {
 	}{
 		{"another address", engine, "203.0.113.77", nil},
 		{"one port", engine, testnet.InternetHost.String() + ":80", onePort},
-		// TCP segments of every kind to an allowed tuple, and names over HTTPS: what a list of all addresses is.
-		{"all public space", engine, "0.0.0.0/0:443", []string{"P1/connect-tcp-443", "P1/tcp-ack", "P1/tcp-fin", "P1/tcp-null",
-			"P1/tcp-rst", "P1/tcp-syn-ack", "P1/tcp-xmas", "P6/doh"}},
+		// A connection, one that nobody saw begin, and names over HTTPS: what a list of all addresses is.
+		{"all public space", engine, "0.0.0.0/0:443", []string{"P1/connect-tcp-443", "P1/tcp-ack", "P6/doh"}},
 		{"one port by CNI", NewCNI, testnet.InternetHost.String() + ":80", onePort},
 		{"one port by chained CNI", NewChainedCNI, testnet.InternetHost.String() + ":80", onePort},
 	} {

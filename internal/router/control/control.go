@@ -24,16 +24,16 @@ type Kind string
 
 // The kinds. The process that parses asks; the other one answers with the same id, and says what changes.
 const (
-	Bind   Kind = "bind"   // asks for the synthetic address of a name, which has these addresses
-	Forget Kind = "forget" // says that a name of a server is not refreshed any more
-	Open   Kind = "open"   // asks for a socket to a resolver
-	Dial   Kind = "dial"   // asks for a connection to what a synthetic address stands for
-	Event  Kind = "event"  // says what became of a question or a connection
-	Answer Kind = "answer"
-	Server Kind = "server" // says which names a server may reach
-	Gone   Kind = "gone"   // says that a server is not there any more
-	Bound  Kind = "bound"  // says whose a synthetic address is
-	Ready  Kind = "ready"  // says that everything was said
+	Bind    Kind = "bind"    // asks for the synthetic address of a name, which has these addresses
+	Forget  Kind = "forget"  // says that a name of a server is not refreshed any more
+	Resolve Kind = "resolve" // asks what a resolver says of a name
+	Dial    Kind = "dial"    // asks for a connection to what a synthetic address stands for
+	Event   Kind = "event"   // says what became of a question or a connection
+	Answer  Kind = "answer"
+	Server  Kind = "server" // says which names a server may reach
+	Gone    Kind = "gone"   // says that a server is not there any more
+	Bound   Kind = "bound"  // says whose a synthetic address is
+	Ready   Kind = "ready"  // says that everything was said
 )
 
 // Message is one packet. Which fields it has depends on its kind.
@@ -46,7 +46,8 @@ type Message struct {
 	Port    uint16        `json:"port,omitempty"`
 	Addrs   []netip.Addr  `json:"addrs,omitempty"`
 	TTL     time.Duration `json:"ttl,omitempty"`
-	Network string        `json:"network,omitempty"` // of Open: udp or tcp
+	Network string        `json:"network,omitempty"` // of Resolve: udp or tcp
+	Text    []byte        `json:"text,omitempty"`    // what the resolver said
 	List    *policy.Allow `json:"list,omitempty"`    // of Server: its own; without it the network's
 	Verdict string        `json:"verdict,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
@@ -56,7 +57,8 @@ type Message struct {
 	File *os.File `json:"-"`
 }
 
-// sendTime is how long the other end may take to make room for a message: who waits for it holds up others.
+// sendTime is how long the other end may take to make room for a message: who waits for it holds up others. Then the
+// conversation ends.
 const sendTime = time.Second
 
 // maxPacket is the largest message: a list of some thousand names.
@@ -67,6 +69,8 @@ type Conn struct {
 	unix *net.UnixConn
 	send sync.Mutex
 	buf  []byte
+	// rights is room for descriptors. Without it the kernel closes those that come.
+	rights []byte
 }
 
 // Pair makes a socket: an end for this process and a descriptor for the other.
@@ -77,15 +81,17 @@ func Pair() (*Conn, *os.File, error) {
 	}
 	other := os.NewFile(uintptr(fds[1]), "control")
 	mine := os.NewFile(uintptr(fds[0]), "control")
-	c, err := FromFile(mine)
+	c, err := ofFile(mine, 0)
 	if err != nil {
 		return nil, nil, errors.Join(err, other.Close())
 	}
 	return c, other, nil
 }
 
-// FromFile makes an end of a descriptor, and closes that.
-func FromFile(f *os.File) (*Conn, error) {
+// FromFile makes an end of a descriptor, and closes that. Messages bring descriptors there.
+func FromFile(f *os.File) (*Conn, error) { return ofFile(f, unix.CmsgSpace(4)) }
+
+func ofFile(f *os.File, rights int) (*Conn, error) {
 	defer f.Close()
 	c, err := net.FileConn(f)
 	if err != nil {
@@ -96,7 +102,7 @@ func FromFile(f *os.File) (*Conn, error) {
 		return nil, errors.Join(errors.New("control socket: not a Unix socket"), c.Close())
 	}
 	_ = u.SetWriteBuffer(2 * maxPacket)
-	return &Conn{unix: u, buf: make([]byte, maxPacket)}, nil
+	return &Conn{unix: u, buf: make([]byte, maxPacket), rights: make([]byte, rights)}, nil
 }
 
 // Close closes the end. The other one then reads io.EOF.
@@ -115,26 +121,28 @@ func (c *Conn) Send(m Message) error {
 	if m.File != nil {
 		rights = unix.UnixRights(int(m.File.Fd()))
 	}
+	deadline := time.Now().Add(sendTime)
 	c.send.Lock()
 	defer c.send.Unlock()
-	if err := c.unix.SetWriteDeadline(time.Now().Add(sendTime)); err != nil {
-		return err
+	if err = c.unix.SetWriteDeadline(deadline); err == nil {
+		_, _, err = c.unix.WriteMsgUnix(text, rights, nil)
 	}
-	_, _, err = c.unix.WriteMsgUnix(text, rights, nil)
+	if err != nil {
+		c.unix.Close()
+	}
 	return err
 }
 
 // Receive reads the next message; one goroutine at a time calls it. What is no message ends the conversation.
 func (c *Conn) Receive() (m Message, err error) {
-	rights := make([]byte, unix.CmsgSpace(4))
-	n, rn, _, _, err := c.unix.ReadMsgUnix(c.buf, rights)
+	n, rn, _, _, err := c.unix.ReadMsgUnix(c.buf, c.rights)
 	if err != nil {
 		return m, err
 	}
 	if n == 0 {
 		return m, io.EOF
 	}
-	if m.File, err = fileOf(rights[:rn]); err != nil {
+	if m.File, err = fileOf(c.rights[:rn]); err != nil {
 		return m, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(c.buf[:n]))

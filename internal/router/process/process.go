@@ -186,15 +186,6 @@ func (p *process) forget(client netip.Addr, name string) {
 	_ = p.caller.Say(control.Message{Kind: control.Forget, Server: client, Name: name})
 }
 
-// Open asks for a socket to a resolver.
-func (p *process) Open(ctx context.Context, network string) (net.Conn, error) {
-	got, err := p.caller.Ask(ctx, control.Message{Kind: control.Open, Network: network})
-	if err != nil {
-		return nil, err
-	}
-	return connOf(got.File)
-}
-
 func connOf(f *os.File) (net.Conn, error) {
 	if f == nil {
 		return nil, errors.New("no socket came with the answer")

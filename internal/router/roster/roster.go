@@ -14,14 +14,17 @@ import (
 // Roster is the names of a network's list, and of its servers. It is for many goroutines.
 type Roster struct {
 	mu         sync.RWMutex
+	list       policy.Allow
 	network    index
 	servers    map[netip.Addr]*index // nil: the network's list
+	lists      map[netip.Addr]policy.Allow
 	generation uint64
 }
 
 // New is the roster of a network's list, without servers.
 func New(network policy.Allow) *Roster {
-	return &Roster{network: newIndex(network), servers: map[netip.Addr]*index{}, generation: 1}
+	return &Roster{list: network, network: newIndex(network), servers: map[netip.Addr]*index{},
+		lists: map[netip.Addr]policy.Allow{}, generation: 1}
 }
 
 // Grant is what lets a server reach a name.
@@ -36,10 +39,10 @@ func (r *Roster) Set(server netip.Addr, own *policy.Allow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.generation++
-	r.servers[server] = nil
+	r.servers[server], r.lists[server] = nil, r.list
 	if own != nil {
 		i := newIndex(*own)
-		r.servers[server] = &i
+		r.servers[server], r.lists[server] = &i, *own
 	}
 }
 
@@ -49,6 +52,24 @@ func (r *Roster) Drop(server netip.Addr) {
 	defer r.mu.Unlock()
 	r.generation++
 	delete(r.servers, server)
+	delete(r.lists, server)
+}
+
+// Listed reports whether the network's list holds a name, and with it every server's that does.
+func (r *Roster) Listed(name string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.network.find(name).Ports) > 0
+}
+
+// Leads reports whether a server's names may lead to an address on a port of TCP: to one of the internet, unless the
+// network's list writes it out for some server, and to what the server's own list opens.
+func (r *Roster) Leads(server, to netip.Addr, port uint16) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	at := policy.Port{Protocol: policy.TCP, Number: port}
+	own := r.lists[server]
+	return own.Opens(to, at) || policy.IsPublic(to) && !r.list.Writes(to, at)
 }
 
 // Find tells what lets a server reach a name, in lower case without a last dot.
