@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"github.com/mcpnet/mcpnet/internal/router/control"
 	"github.com/mcpnet/mcpnet/internal/router/process"
@@ -21,6 +22,7 @@ func (r *Router) start() (*control.Conn, *exec.Cmd, error) {
 	cmd := exec.Command(command[0], append(command[1:len(command):len(command)], process.Argument)...)
 	// Go's runtime would keep the files of its control group open.
 	cmd.Env, cmd.Dir = []string{"GOTRACEBACK=none", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}, "/"
+	cmd.WaitDelay = time.Second
 	cmd.Stderr = &complaints{log: r.config.Log, network: r.config.Network}
 	cmd.ExtraFiles = append([]*os.File{other}, r.sockets.files...)
 	// Namespaces of its own for what it has no use for. That of the network is the thread's.
