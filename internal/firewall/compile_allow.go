@@ -114,7 +114,7 @@ func (c compiler) allowAnswer(back func(...Match) []Match) []Rule {
 
 // allow are the chains that decide about what servers open beyond the network. A connection is known by its mark, which
 // is the server's own under the list that it has: a new list, or another server at the address, has another mark, and
-// what is open is then judged anew. Nothing but an address that is written out leads to the host or to metadata (P7).
+// what is open is then refused. Nothing but an address that is written out leads to the host or to metadata (P7).
 func (c compiler) allow() []Chain {
 	if !c.hasAllow() {
 		return nil
