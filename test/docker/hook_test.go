@@ -176,7 +176,7 @@ func TestSelectiveFinds(t *testing.T) {
 			"by id":              {"--network", id},
 			"by part of the id":  {"--network", id[:12]},
 			"part, with address": {"--network", id[:12], "--ip", "172.20.0.50"},
-			"own files":          {"--network", "mcp-secure", "-v", "/etc/passwd:/etc/resolv.conf", "-v", "/etc/passwd:/etc/hosts", "-v", "/etc/passwd:/etc/hostname"},
+			"own files":          {"--network", "mcp-secure", "-v", "/etc/passwd:/etc/resolv.conf:ro", "-v", "/etc/passwd:/etc/hosts:ro", "-v", "/etc/passwd:/etc/hostname:ro"},
 			"init":               {"--network", "mcp-secure", "--init"},
 			"NNP off":            {"--network", "mcp-secure", "--security-opt", "no-new-privileges=false"},
 			"capabilities added": {"--network", "mcp-secure", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN"},
