@@ -43,7 +43,8 @@ var wrongNetworks = []refusal{
 	{"misspelled key", create("mcpnet.gatway=172.20.0.100:8080"), []string{"mcpnet.gatway", "unknown key", "did you mean mcpnet.gateway?"}},
 	{"unknown key", create(goodGateway, "mcpnet.colour=blue"), []string{`mcpnet.colour="blue"`, "unknown key", "accepted:", "mcpnet.dns"}},
 	{"key of the bridge driver", create(goodGateway, "com.docker.network.bridge.enable_icc=true"), []string{"enable_icc", "Docker's bridge driver"}},
-	{"key of a later version", create(goodGateway, "mcpnet.allow=1.1.1.1:443"), []string{"mcpnet.allow", "not supported in this version"}},
+	{"bad list", create(goodGateway, "mcpnet.allow=*.com,https://api.github.com,203.0.113.7/24"), []string{"3 problems:", "mcpnet.allow",
+		"everybody can have a name below com", "did you mean api.github.com?", "did you mean 203.0.113.0/24?"}},
 	{"redirection", create(goodGateway, "mcpnet.redirect=80,443"), []string{"mcpnet.redirect", "not supported in this version"}},
 	{"limits", create(goodGateway, "mcpnet.limit.rate=25/min burst 50"), []string{"mcpnet.limit.rate", "not supported in this version"}},
 	{"key of an endpoint", create(goodGateway, "mcpnet.role=gateway"), []string{"mcpnet.role", "set it on an endpoint"}},
@@ -79,6 +80,8 @@ var wrongContainers = []refusal{
 		[]string{"mcpnet.role=server", "172.28.0.100", "another"}},
 	{"unknown role", onGood("--network", "name=good,driver-opt=mcpnet.role=gatewai"), []string{`mcpnet.role="gatewai"`, "server, gateway", "did you mean gateway?"}},
 	{"key of the network", onGood("--network", "name=good,driver-opt=mcpnet.dns=gateway"), []string{"mcpnet.dns", "set it on the network"}},
+	{"list beyond the network's", onGood("--network", "name=good,driver-opt=mcpnet.allow=api.github.com"),
+		[]string{`mcpnet.allow="api.github.com:443"`, "only narrows"}},
 	{"address outside the subnet", onGood("--network", "good", "--ip", "10.1.1.1"), []string{"10.1.1.1"}},
 }
 
