@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"time"
@@ -83,16 +82,9 @@ func overDatagrams(conn net.Conn, query []byte) ([]byte, error) {
 	}
 }
 
-// overStream speaks DNS over TCP: two bytes of length stand before each message (RFC 1035, 4.2.2).
 func overStream(conn net.Conn, query []byte) ([]byte, error) {
-	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)); err != nil {
+	if err := dnsmsg.WriteMessage(conn, query); err != nil {
 		return nil, err
 	}
-	length := make([]byte, 2)
-	if _, err := io.ReadFull(conn, length); err != nil {
-		return nil, err
-	}
-	answer := make([]byte, binary.BigEndian.Uint16(length))
-	_, err := io.ReadFull(conn, answer)
-	return answer, err
+	return dnsmsg.ReadMessage(conn, dnsmsg.MaxStream)
 }

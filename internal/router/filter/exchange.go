@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -113,33 +112,12 @@ func overUDP(conn net.Conn, id uint16, name string, query []byte) (dnsmsg.Reply,
 }
 
 func overTCP(conn net.Conn, id uint16, name string, query []byte) (dnsmsg.Reply, error) {
-	if err := writeMessage(conn, query); err != nil {
+	if err := dnsmsg.WriteMessage(conn, query); err != nil {
 		return dnsmsg.Reply{}, err
 	}
-	msg, err := readMessage(conn, 1<<16-1)
+	msg, err := dnsmsg.ReadMessage(conn, dnsmsg.MaxStream)
 	if err != nil {
 		return dnsmsg.Reply{}, err
 	}
 	return dnsmsg.ParseAnswer(id, name, msg)
-}
-
-// writeMessage writes a message after its length.
-func writeMessage(w io.Writer, msg []byte) error {
-	_, err := w.Write(append(binary.BigEndian.AppendUint16(make([]byte, 0, len(msg)+2), uint16(len(msg))), msg...))
-	return err
-}
-
-// readMessage reads a message after its length.
-func readMessage(r io.Reader, longest int) ([]byte, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err
-	}
-	n := int(binary.BigEndian.Uint16(length[:]))
-	if n > longest {
-		return nil, fmt.Errorf("a message of %d bytes, more than %d", n, longest)
-	}
-	msg := make([]byte, n)
-	_, err := io.ReadFull(r, msg)
-	return msg, err
 }

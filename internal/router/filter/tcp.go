@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/mcpnet/mcpnet/internal/router/dnsmsg"
 )
 
 // longestQuery is how long a query over TCP may be. A name, and EDNS with padding, are much shorter.
@@ -83,7 +85,7 @@ func (t *stream) read(idle time.Duration) ([]byte, error) {
 		return nil, err
 	}
 	_ = t.conn.SetReadDeadline(time.Now().Add(t.slow))
-	return readMessage(io.MultiReader(bytes.NewReader(first[:]), t.conn), longestQuery)
+	return dnsmsg.ReadMessage(io.MultiReader(bytes.NewReader(first[:]), t.conn), longestQuery)
 }
 
 // write sends an answer. A client that does not take it loses the connection.
@@ -94,7 +96,7 @@ func (t *stream) write(answer []byte) {
 	t.writing <- struct{}{}
 	defer func() { <-t.writing }()
 	_ = t.conn.SetWriteDeadline(time.Now().Add(t.slow))
-	if writeMessage(t.conn, answer) != nil {
+	if dnsmsg.WriteMessage(t.conn, answer) != nil {
 		t.conn.Close()
 	}
 }
