@@ -198,20 +198,10 @@ func (n *names) set(server netip.Addr, own *policy.Allow) error {
 	n.writing.Lock()
 	defer n.writing.Unlock()
 	n.roster.Set(server, own)
-	var gone []firewall.Name
-	n.mu.Lock()
-	for w, real := range n.direct {
+	return n.end(func(w way, real netip.Addr) bool {
 		grant, ok := n.roster.Find(server, n.owner[w.synthetic])
-		if w.server == server && (!ok || !grant.Opens(w.port) || !n.roster.Leads(server, real, w.port)) {
-			delete(n.direct, w)
-			gone = append(gone, w.to(real))
-		}
-	}
-	n.mu.Unlock()
-	if len(gone) == 0 {
-		return nil
-	}
-	return n.write(nil, gone)
+		return w.server == server && (!ok || !grant.Opens(w.port) || !n.roster.Leads(server, real, w.port))
+	})
 }
 
 // forgetServer forgets everything of a server, and has the kernel forget it, before somebody else has its address.
@@ -225,29 +215,26 @@ func (n *names) forgetServer(server netip.Addr) error {
 	return n.clear(server)
 }
 
-// forget forgets one name of a server, and tells which ways end with it.
-func (n *names) forget(server netip.Addr, name string) []firewall.Name {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.waysTo(server, name)
+// forget forgets one name of a server, and has the kernel forget it: in one go, since the server may ask again.
+func (n *names) forget(server netip.Addr, name string) error {
+	n.writing.Lock()
+	defer n.writing.Unlock()
+	return n.end(func(w way, _ netip.Addr) bool { return w.server == server && n.owner[w.synthetic] == name })
 }
 
-func (n *names) waysTo(server netip.Addr, name string) (gone []firewall.Name) {
+// end takes the ways out of the kernel of which the function says so. Who calls it orders what goes there.
+func (n *names) end(ends func(way, netip.Addr) bool) error {
+	var gone []firewall.Name
+	n.mu.Lock()
 	for w, real := range n.direct {
-		if w.server == server && w.synthetic == n.address[name] {
+		if ends(w, real) {
 			delete(n.direct, w)
 			gone = append(gone, w.to(real))
 		}
 	}
-	return gone
-}
-
-// drop takes ways out of the kernel.
-func (n *names) drop(gone []firewall.Name) error {
+	n.mu.Unlock()
 	if len(gone) == 0 {
 		return nil
 	}
-	n.writing.Lock()
-	defer n.writing.Unlock()
 	return n.write(nil, gone)
 }

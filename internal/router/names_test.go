@@ -152,7 +152,7 @@ func TestNamesEnd(t *testing.T) {
 	if err := n.set(one, &own); err != nil || len(k.held) != 3 {
 		t.Errorf("after a narrower list: %v, %v", k.held, err)
 	}
-	if err := n.drop(n.forget(two, "git.example.com")); err != nil || len(k.held) != 2 {
+	if err := n.forget(two, "git.example.com"); err != nil || len(k.held) != 2 {
 		t.Errorf("after a name was forgotten: %v, %v", k.held, err)
 	}
 	if err := n.forgetServer(one); err != nil || len(k.held) != 1 {

@@ -238,7 +238,7 @@ func (r *Router) heard(ctx context.Context, conn *control.Conn, m control.Messag
 			return passed(r.factory.dial(ctx, addrs, m.Port))
 		})
 	case control.Forget:
-		if err := r.names.drop(r.names.forget(m.Server, m.Name)); err != nil {
+		if err := r.names.forget(m.Server, m.Name); err != nil {
 			r.config.Log.Debug("names", "network", r.config.Network, "error", err)
 		}
 	case control.Event:
